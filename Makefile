@@ -1,0 +1,48 @@
+# Overreach. The two commands to know: make demo, make test.
+
+GO       := go
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+LINT     := .tools/golangci-lint
+SCALE    ?= 0.005
+
+.PHONY: help demo test test-go lint build engine docs bench fuzz clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: build engine ## See it find the story's partners, in about a minute; SERVE=1 keeps ClickHouse up
+	@bin/overreach demo --dir demo-data --scale $(SCALE) $(if $(SERVE),--serve)
+
+build: ## Build bin/overreach and bin/overreach-engine
+	@scripts/needs.sh
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/overreach ./cmd/overreach
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/overreach-engine ./cmd/overreach-engine
+
+engine: ## Fetch the ClickHouse engine's library, once
+	@scripts/needs.sh
+	@scripts/fetch-engine.sh
+
+test: build engine ## Run every test, with the race detector where there is a C compiler
+	@scripts/test.sh
+
+lint: $(LINT) ## Check style, imports and mistakes
+	$(LINT) run ./...
+
+$(LINT): scripts/tools/go.mod scripts/tools/go.sum
+	@mkdir -p .tools
+	$(GO) -C scripts/tools build -o ../../$(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+docs: build engine ## Write docs/config.md and docs/tables.md anew from the code
+	$(GO) run ./scripts/configdoc
+	$(GO) run ./scripts/tablesdoc
+
+bench: engine ## Run the benchmarks; ratios count, absolute times vary
+	$(GO) test -run '^$$' -bench . -benchmem ./schema ./detectors/window ./consumer ./cmd/overreach
+
+fuzz: ## Fuzz each parser for FUZZTIME (default 30s)
+	@scripts/fuzz.sh
+
+clean: ## Remove what was built; keeps the fetched library
+	rm -rf bin .tools demo-data

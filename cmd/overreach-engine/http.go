@@ -1,0 +1,409 @@
+package main
+
+import (
+	"bufio"
+	"compress/gzip"
+	"compress/zlib"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+	"github.com/rs/zerolog"
+)
+
+// maxQuery is how long a query's text may be, in bytes, as on a server.
+const maxQuery = 256 << 10
+
+// httpHandler is ClickHouse's HTTP interface: a query as ?query= or as the
+// body, settings and parameters in the address, the format in the query, a
+// header or the address.
+type httpHandler struct {
+	engine *engine
+	log    zerolog.Logger
+}
+
+// ServeHTTP answers one request with a session of its own.
+func (h *httpHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	out := &response{w: w}
+	defer func() {
+		p := recover()
+		if p == nil || p == http.ErrAbortHandler {
+			if p != nil {
+				panic(p)
+			}
+			return
+		}
+		h.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Msg("a request panicked")
+		out.fail(fmt.Errorf("internal error: %v", p))
+	}()
+	switch {
+	case !fromThisMachine(r):
+		http.Error(w, "overreach-engine answers programs and pages of this machine only", http.StatusForbidden)
+	case r.URL.Path == "/ping", r.URL.Path == "/replicas_status":
+		out.ok()
+	case r.URL.Path != "/":
+		http.Error(w, "There is no handle "+r.URL.Path+"; queries go to /", http.StatusNotFound)
+	case r.Method != http.MethodGet && r.Method != http.MethodPost && r.Method != http.MethodHead:
+		http.Error(w, "GET or POST", http.StatusMethodNotAllowed)
+	default:
+		if err := h.query(r, out); err != nil {
+			out.fail(err)
+		}
+	}
+}
+
+// fromThisMachine refuses what a web page from elsewhere could make a browser
+// send: a foreign origin, or a foreign name that was made to point here.
+func fromThisMachine(r *http.Request) bool {
+	if origin := r.Header.Get("Origin"); origin != "" {
+		u, err := url.Parse(origin)
+		if err != nil || !isLocal(u.Host) {
+			return false
+		}
+	}
+	return isLocal(r.Host)
+}
+
+func isLocal(hostPort string) bool {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		host = strings.Trim(hostPort, "[]")
+	}
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// request is one query of a client.
+type request struct {
+	statement
+	body     io.Reader // what of the request's body was not read as the query
+	database string
+	format   string
+	settings []setting
+}
+
+func (h *httpHandler) query(r *http.Request, out *response) error {
+	req, err := readRequest(r)
+	if err != nil {
+		return err
+	}
+	if req.text == "" {
+		out.ok()
+		return nil
+	}
+	s, err := h.engine.open()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if req.database != "" {
+		if err := s.exec("USE " + quoteName(req.database)); err != nil {
+			return err
+		}
+	}
+	if len(req.settings) > 0 {
+		if err := s.set(req.settings); err != nil {
+			return err
+		}
+	}
+	if r.Method != http.MethodPost {
+		// As on a server: what a link can do must change nothing.
+		if err := s.set([]setting{{name: "readonly", value: "2"}}); err != nil {
+			return err
+		}
+	}
+	leave := context.AfterFunc(r.Context(), func() {
+		if err := h.engine.stop(s.tag); err != nil {
+			h.log.Warn().Err(err).Msg("the query of a client that left was not stopped")
+		}
+	})
+	defer leave()
+	out.format = req.format
+	if req.insert != nil {
+		return req.insertRows(s, r.Method, out)
+	}
+	return req.answer(s, out)
+}
+
+// readRequest reads a request as far as its query.
+func readRequest(r *http.Request) (request, error) {
+	params := r.URL.Query()
+	req := request{database: params.Get("database")}
+	if req.database == "" {
+		req.database = r.Header.Get("X-ClickHouse-Database")
+	}
+	body, err := decoded(r)
+	if err != nil {
+		return req, err
+	}
+	if params.Get("compress") == "1" || params.Get("decompress") == "1" {
+		return req, exceptionf(codeNotImplemented, "NOT_IMPLEMENTED",
+			"The native compression of HTTP (compress, decompress) is not supported by overreach-engine; use Content-Encoding, or the native protocol.")
+	}
+	buffered := bufio.NewReaderSize(body, maxQuery)
+	req.body = buffered
+	query := params.Get("query")
+	inBody := query == ""
+	if inBody {
+		head, err := buffered.Peek(maxQuery)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return req, fmt.Errorf("reading the query: %w", err)
+		}
+		query = string(head)
+	}
+	if strings.TrimSpace(query) == "" {
+		return req, nil
+	}
+	if req.statement, err = parseStatement(query); err != nil {
+		return req, err
+	}
+	switch {
+	case req.insert == nil:
+		if inBody {
+			query = ""
+		}
+		rest, err := io.ReadAll(io.LimitReader(buffered, maxQuery+1))
+		if err != nil {
+			return req, fmt.Errorf("reading the query: %w", err)
+		}
+		if query += string(rest); len(query) > maxQuery {
+			return req, exceptionf(codeSyntaxError, "SYNTAX_ERROR", "The query is longer than %d bytes.", maxQuery)
+		}
+		if req.statement, err = parseStatement(query); err != nil {
+			return req, err
+		}
+	case inBody:
+		// The rows begin in what was peeked at.
+		if _, err := buffered.Discard(len(query) - len(req.insert.data)); err != nil {
+			return req, fmt.Errorf("reading the query: %w", err)
+		}
+	default:
+		req.body = io.MultiReader(strings.NewReader(req.insert.data), buffered)
+	}
+	req.format = firstOf(req.statement.format, r.Header.Get("X-ClickHouse-Format"), params.Get("default_format"), "TabSeparated")
+	req.settings = settingsOf(params)
+	return req, nil
+}
+
+func firstOf(all ...string) string {
+	for _, s := range all {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// settingsOf are the settings and parameters in an address: all that is
+// nothing else of the interface.
+func settingsOf(params url.Values) []setting {
+	var settings []setting
+	for name, values := range params {
+		switch name {
+		case "query", "database", "default_format", "query_id", "user", "password", "quota_key", "role",
+			"session_id", "session_check", "session_timeout", "close_session", // each request has a session of its own
+			"compress", "decompress", "buffer_size", "wait_end_of_query", "stacktrace",
+			"enable_http_compression", "client_protocol_version":
+			continue
+		}
+		settings = append(settings, setting{name: name, value: values[len(values)-1]})
+	}
+	return settings
+}
+
+// decoded is the body without its Content-Encoding.
+func decoded(r *http.Request) (io.Reader, error) {
+	switch encoding := r.Header.Get("Content-Encoding"); encoding {
+	case "", "identity":
+		return r.Body, nil
+	case "gzip":
+		return gzip.NewReader(r.Body)
+	case "deflate":
+		return zlib.NewReader(r.Body)
+	case "zstd":
+		d, err := zstd.NewReader(r.Body, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
+	case "lz4":
+		// Only as a Reader: its WriteTo takes the end of the body for an error.
+		return struct{ io.Reader }{lz4.NewReader(r.Body)}, nil
+	default:
+		return nil, exceptionf(codeNotImplemented, "NOT_IMPLEMENTED",
+			"Content-Encoding %s is not supported by overreach-engine; it reads gzip, deflate, zstd and lz4.", encoding)
+	}
+}
+
+// insertRows inserts the rest of the body.
+func (req request) insertRows(s *session, method string, out *response) error {
+	if method != http.MethodPost {
+		return exceptionf(164, "READONLY", "Cannot execute query in readonly mode: an INSERT needs POST.")
+	}
+	r, err := newRows()
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	if _, err := r.ReadFrom(req.body); err != nil {
+		return fmt.Errorf("reading an insert's rows: %w", err)
+	}
+	written, err := s.insertRows(req.insert, firstOf(req.insert.format, "Values"), r)
+	if err != nil {
+		return err
+	}
+	out.written = written
+	return out.write(nil)
+}
+
+// pieceable are the formats whose pieces, one after the other, are the whole;
+// others have a head or an end.
+var pieceable = map[string]bool{
+	"TabSeparated": true, "TSV": true, "TabSeparatedRaw": true, "TSVRaw": true, "CSV": true,
+	"JSONEachRow": true, "JSONLines": true, "NDJSON": true, "JSONCompactEachRow": true, "JSONStringsEachRow": true,
+	"RowBinary": true, "Native": true,
+}
+
+// answer runs a statement and writes its result.
+func (req request) answer(s *session, out *response) error {
+	if req.streams() && pieceable[req.format] {
+		err := s.stream(req.text, req.format, out.write)
+		if !notStreamed(err) {
+			if err == nil && !out.begun && req.format == "Native" {
+				return req.header(s, out)
+			}
+			return errors.Join(err, out.end(err))
+		}
+	}
+	result, err := s.run(req.text, req.format)
+	defer result.free()
+	if err != nil {
+		return err
+	}
+	out.read, out.written = s.lib.rowsRead(result.ptr), s.lib.rowsWritten(result.ptr)
+	return out.write(result.data())
+}
+
+// header writes the columns of a query without rows, which FORMAT Native
+// would not show.
+func (req request) header(s *session, out *response) error {
+	query := req.text
+	if req.statement.format != "" {
+		query = req.withoutFormat()
+	}
+	columns, err := s.describe("(" + query + "\n)")
+	if err != nil {
+		return out.write(nil)
+	}
+	return out.write(emptyBlock(columns, false))
+}
+
+// response is an answer; its head is written with the first bytes, so that an
+// exception before them has a status of its own.
+type response struct {
+	w             http.ResponseWriter
+	format        string
+	read, written uint64 // rows, where they are known
+	begun         bool
+}
+
+func (o *response) ok() {
+	o.w.Header().Set("Content-Type", "text/html; charset=UTF-8")
+	_, _ = io.WriteString(o.w, "Ok.\n") // a client that has left needs no answer
+}
+
+func (o *response) write(data []byte) error {
+	if !o.begun {
+		o.begin(http.StatusOK, contentType(o.format))
+		o.w.Header().Set("X-ClickHouse-Format", o.format)
+	}
+	_, err := o.w.Write(data)
+	return err
+}
+
+func (o *response) begin(status int, contentType string) {
+	o.begun = true
+	head := o.w.Header()
+	head.Set("Content-Type", contentType)
+	head.Set("X-ClickHouse-Server-Display-Name", "overreach-engine")
+	head.Set("X-ClickHouse-Timezone", "UTC")
+	head.Set("X-ClickHouse-Query-Id", rand.Text())
+	if o.read > 0 || o.written > 0 {
+		summary, err := json.Marshal(map[string]string{
+			"read_rows": strconv.FormatUint(o.read, 10), "written_rows": strconv.FormatUint(o.written, 10),
+		})
+		if err == nil {
+			head.Set("X-ClickHouse-Summary", string(summary))
+		}
+	}
+	if status != http.StatusOK {
+		o.w.WriteHeader(status)
+	}
+}
+
+// end gives an answer without bytes its head.
+func (o *response) end(err error) error {
+	if err == nil && !o.begun {
+		return o.write(nil)
+	}
+	return nil
+}
+
+// fail tells of an error. After the first bytes there is no status any more:
+// then the text follows them and the connection breaks off, as on a server.
+func (o *response) fail(err error) {
+	e := asException(err)
+	if o.begun {
+		_, _ = io.WriteString(o.w, "\n"+e.Error()+"\n")
+		_ = http.NewResponseController(o.w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	o.w.Header().Set("X-ClickHouse-Exception-Code", strconv.Itoa(e.code))
+	o.begin(statusOf(e), "text/plain; charset=UTF-8")
+	_, _ = io.WriteString(o.w, e.Error()+"\n")
+}
+
+// statusOf follows ClickHouse's exceptionCodeToHTTPStatus.
+func statusOf(e *exception) int {
+	switch e.name {
+	case "SYNTAX_ERROR", "BAD_ARGUMENTS", "TYPE_MISMATCH", "INCORRECT_DATA", "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
+		"ILLEGAL_TYPE_OF_ARGUMENT", "NUMBER_OF_ARGUMENTS_DOESNT_MATCH", "TOO_DEEP_AST", "UNKNOWN_ELEMENT_IN_AST":
+		return http.StatusBadRequest
+	case "UNKNOWN_TABLE", "UNKNOWN_DATABASE", "UNKNOWN_IDENTIFIER", "UNKNOWN_FUNCTION", "UNKNOWN_TYPE", "UNKNOWN_STORAGE",
+		"UNKNOWN_SETTING", "UNKNOWN_FORMAT", "UNKNOWN_AGGREGATE_FUNCTION", "UNKNOWN_TYPE_OF_QUERY", "NO_ELEMENTS_IN_CONFIG":
+		return http.StatusNotFound
+	case "NOT_IMPLEMENTED":
+		return http.StatusNotImplemented
+	}
+	if strings.HasPrefix(e.name, "CANNOT_PARSE") {
+		return http.StatusBadRequest
+	}
+	return http.StatusInternalServerError
+}
+
+// contentType is what a server says for a format.
+func contentType(format string) string {
+	switch {
+	case format == "JSONEachRow" || format == "JSONLines" || format == "NDJSON":
+		return "application/x-ndjson; charset=UTF-8"
+	case strings.HasPrefix(format, "JSON"):
+		return "application/json; charset=UTF-8"
+	case strings.HasPrefix(format, "CSV"):
+		return "text/csv; charset=UTF-8; header=" + map[bool]string{true: "present", false: "absent"}[strings.Contains(format, "WithNames")]
+	case strings.HasPrefix(format, "TabSeparated"), strings.HasPrefix(format, "TSV"):
+		return "text/tab-separated-values; charset=UTF-8"
+	case strings.HasPrefix(format, "Pretty"), format == "Vertical", format == "Values":
+		return "text/plain; charset=UTF-8"
+	}
+	return "application/octet-stream"
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/zerolog"
+
+	"github.com/overreach/overreach/consumer"
+	"github.com/overreach/overreach/judge"
+	"github.com/overreach/overreach/notify"
+	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/store"
+)
+
+// serviceConfig is what `run` and `demo` wire together.
+type serviceConfig struct {
+	consumer       consumer.Config
+	judge          judge.Config
+	keyFingerprint string
+	registryFile   string // empty: a registry of nobody
+	listen         string // of health and metrics; empty: nowhere
+}
+
+// service is one instance: ingest, the judge, and who watches them.
+type service struct {
+	cfg      serviceConfig
+	log      zerolog.Logger
+	store    *store.Store
+	consumer *consumer.Consumer
+	judge    *judge.Judge
+	registry *watchedRegistry
+	metrics  *prometheus.Registry
+	judged   atomic.Bool // a first round went well
+}
+
+// newService wires the parts. The store is open and migrated, and stays the
+// caller's to close.
+func newService(ctx context.Context, cfg serviceConfig, st *store.Store, log zerolog.Logger) (*service, error) {
+	registry, err := openRegistry(ctx, cfg.registryFile, st, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &service{cfg: cfg, log: log, store: st, registry: registry, metrics: prometheus.NewRegistry()}
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	cfg.consumer.Ready = s.saveStreams
+	s.consumer = consumer.New(cfg.consumer, st, log, consumer.NewMetrics(s.metrics))
+	tell := func(changes []schema.FindingChange) { notify.Log(log, changes) }
+	s.judge = judge.New(cfg.judge, st, kafkaLog{s.consumer}, registry.current, tell, judge.NewMetrics(s.metrics), log)
+	return s, nil
+}
+
+// saveStreams records what is about to be read, and refuses a hash key that is
+// not the database's.
+func (s *service) saveStreams(ctx context.Context, streams []consumer.Stream) error {
+	for _, st := range streams {
+		err := s.store.SaveStream(ctx, store.Stream{
+			Name: st.Name, Cluster: st.Cluster, Topic: st.Topic, Epoch: 1, Group: s.cfg.consumer.Group,
+			KeyFingerprint: s.cfg.keyFingerprint, Backfill: st.Backfill, FirstSeen: time.Now().UTC(),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kafkaLog is what the judge asks of ingest.
+type kafkaLog struct{ consumer *consumer.Consumer }
+
+// Ends implements judge.Log: topics that are a backfill hold no watermark back.
+func (k kafkaLog) Ends(ctx context.Context) (map[schema.Partition]int64, error) {
+	streams, err := k.consumer.Streams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := k.consumer.Ends(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for p := range ends {
+		backfill := slices.ContainsFunc(streams, func(s consumer.Stream) bool { return s.Name == p.Stream && s.Backfill })
+		if backfill {
+			delete(ends, p)
+		}
+	}
+	return ends, nil
+}
+
+// Slots implements judge.Log: slot s is judged by the owner of partition s mod n
+// of the group's first topic.
+func (k kafkaLog) Slots() []uint8 {
+	owned, n := k.consumer.Owned()
+	var slots []uint8
+	if n == 0 {
+		return nil
+	}
+	for s := range schema.Slots {
+		if slices.Contains(owned, int32(s%n)) { //nolint:gosec // s is at most 255
+			slots = append(slots, uint8(s)) //nolint:gosec // s is at most 255
+		}
+	}
+	return slots
+}
+
+// run runs all parts until ctx ends or one of them fails. Where finish is not
+// nil, it runs beside them, and its return ends them.
+func (s *service) run(ctx context.Context, finish func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	parts := []func(context.Context) error{s.consumer.Run, s.registry.watch}
+	if finish == nil {
+		parts = append(parts, s.judge.Run)
+	} else {
+		parts = append(parts, finish)
+	}
+	if s.cfg.listen != "" {
+		parts = append(parts, s.serve)
+	}
+	results := make(chan error, len(parts))
+	for _, part := range parts {
+		go func() { results <- part(ctx) }()
+	}
+	var errs []error
+	for range parts {
+		if err := <-results; err != nil && !errors.Is(err, context.Canceled) {
+			errs = append(errs, err)
+		}
+		cancel() // a part that ends, ends them all
+	}
+	return errors.Join(errs...)
+}
+
+// serve answers health checks and metrics.
+func (s *service) serve(ctx context.Context) error {
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := s.ready(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ready\n"))
+	})
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.listen)
+	if err != nil {
+		return fmt.Errorf("listening for health checks and metrics: %w; choose another address with --listen", err)
+	}
+	s.log.Info().Str("address", listener.Addr().String()).Msg("serving /healthz, /readyz, /metrics")
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving health checks and metrics: %w", err)
+	}
+	return nil
+}
+
+// ready reports why this instance does not do its work now, if so.
+func (s *service) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if _, err := s.consumer.Streams(ctx); err != nil {
+		return errors.New("Kafka has not answered yet")
+	}
+	if _, partitions := s.consumer.Owned(); partitions == 0 {
+		return errors.New("the group has not assigned partitions yet")
+	}
+	if err := s.store.Ping(ctx); err != nil {
+		return fmt.Errorf("ClickHouse does not answer: %w", err)
+	}
+	return nil
+}
+
+// behind returns how many of the partitions are not counted to their end.
+func (s *service) behind(ctx context.Context, ends map[schema.Partition]int64) (int, error) {
+	extents, err := s.store.Extents(ctx)
+	if err != nil {
+		return 0, err
+	}
+	counted := map[schema.Partition]int64{}
+	for _, e := range extents {
+		counted[e.Partition] = e.To
+	}
+	behind := 0
+	for p, end := range ends {
+		if counted[p] < end {
+			behind++
+		}
+	}
+	return behind, nil
+}

@@ -1,0 +1,177 @@
+package consumer
+
+import (
+	"strings"
+	"time"
+
+	"github.com/overreach/overreach/schema"
+)
+
+// outlineBytes bounds the outline that is kept of a reject.
+const outlineBytes = 1024
+
+// batch is what was read of one partition since the last flush: the offsets
+// [from, next), their raw rows, rejects and delta. Memory is kept from batch to
+// batch.
+type batch struct {
+	hashKey HashKey
+	keepRaw bool
+	reader  *schema.Reader
+
+	from, next int64
+	opened     time.Time   // when its first record came
+	last       fingerprint // of the last record read, in this batch or before
+	bytes      int64       // of the values read
+	counts     counts
+	delta      *delta
+	access     schema.AccessRows
+	rejects    schema.RejectRows
+	words      map[string]string // interned API versions and grants
+	ids        strings.Builder   // a piece of memory for the producers' ids
+}
+
+// counts is what a marker says of a range.
+type counts struct {
+	records, missing, events, rejected, filtered uint64
+	firstEvent, lastEvent                        int64
+}
+
+func newBatch(key HashKey, topic Topic, limits schema.TimeLimits) *batch {
+	return &batch{
+		hashKey: key, keepRaw: topic.KeepRaw,
+		reader: schema.NewReader(topic.Mapping, limits),
+		delta:  newDelta(),
+		words:  map[string]string{},
+	}
+}
+
+// open empties the batch and lets it begin at an offset.
+func (b *batch) open(from int64) {
+	b.from, b.next, b.opened, b.bytes, b.counts = from, from, time.Time{}, 0, counts{}
+	b.delta.reset()
+	clear(b.words)
+	resetAccess(&b.access)
+	b.rejects = schema.RejectRows{}
+}
+
+// empty reports whether the batch vouches for nothing yet.
+func (b *batch) empty() bool { return b.next == b.from }
+
+// full reports whether a limit closes the batch.
+func (b *batch) full(l *Limits) bool {
+	return b.counts.events+b.counts.rejected+b.counts.filtered >= uint64(l.Events) ||
+		b.delta.keys() >= l.Keys || b.bytes >= l.Bytes
+}
+
+// add reads a record into the batch.
+func (b *batch) add(r *record) {
+	events, rejects, filtered := b.reader.Read(r.value, r.time)
+	for i := range events {
+		b.addEvent(r.offset, &events[i])
+	}
+	for i := range rejects {
+		b.addReject(r, &rejects[i])
+	}
+	b.counts.records++
+	b.counts.events += uint64(len(events))
+	b.counts.rejected += uint64(len(rejects))
+	b.counts.filtered += uint64(filtered)
+	b.bytes += int64(len(r.value))
+	b.next = r.offset + 1
+}
+
+func (b *batch) addEvent(offset int64, e *schema.Event) {
+	subject, actor := b.hashKey.hash(e.Subject), b.hashKey.hash(e.Actor)
+	leaf := b.delta.add(e, subject, actor)
+	if b.counts.firstEvent == 0 || e.Time < b.counts.firstEvent {
+		b.counts.firstEvent = e.Time
+	}
+	b.counts.lastEvent = max(b.counts.lastEvent, e.Time)
+
+	a := &b.access
+	a.Offset = append(a.Offset, offset)
+	a.Item = append(a.Item, e.Item)
+	a.Time = append(a.Time, e.Time)
+	a.Partner = append(a.Partner, leaf.Partner)
+	a.App = append(a.App, leaf.App)
+	a.Capability = append(a.Capability, leaf.Capability)
+	a.Action = append(a.Action, e.Action)
+	a.Subject = append(a.Subject, subject)
+	a.Actor = append(a.Actor, actor)
+	a.ID = append(a.ID, b.id(e.ID))
+	a.APIVersion = append(a.APIVersion, b.word(e.APIVersion))
+	a.Grant = append(a.Grant, b.word(e.Grant))
+	a.Status = append(a.Status, e.Status)
+	a.Records = append(a.Records, e.Records)
+	a.Bytes = append(a.Bytes, e.Bytes)
+}
+
+func (b *batch) addReject(r *record, why *schema.ItemReject) {
+	raw := ""
+	if b.keepRaw {
+		raw = string(r.value)
+	}
+	j := &b.rejects
+	j.Offset = append(j.Offset, r.offset)
+	j.Item = append(j.Item, why.Item)
+	j.Time = append(j.Time, r.time)
+	j.Reason = append(j.Reason, string(why.Reason))
+	j.Detail = append(j.Detail, why.Detail)
+	j.Outline = append(j.Outline, schema.Outline(r.value, outlineBytes))
+	j.Raw = append(j.Raw, raw)
+	j.Size = append(j.Size, int64(len(r.value)))
+}
+
+// word returns a text that many events share.
+func (b *batch) word(text []byte) string {
+	if len(text) == 0 {
+		return ""
+	}
+	if w, ok := b.words[string(text)]; ok {
+		return w
+	}
+	w := string(text)
+	b.words[w] = w
+	return w
+}
+
+// idBytes is how much memory is taken at a time for the producers' ids, which
+// no two events share.
+const idBytes = 1 << 16
+
+// id returns a text as a part of a larger piece of memory, so that thousands of
+// ids take one allocation.
+func (b *batch) id(text []byte) string {
+	if len(text) == 0 {
+		return ""
+	}
+	if b.ids.Cap()-b.ids.Len() < len(text) {
+		b.ids = strings.Builder{}
+		b.ids.Grow(max(idBytes, len(text)))
+	}
+	start := b.ids.Len()
+	b.ids.Write(text)
+	return b.ids.String()[start:]
+}
+
+// marker returns what vouches for a range of this batch.
+func (b *batch) marker(r schema.Range, mixed bool) schema.Marker {
+	return schema.Marker{
+		Range:   r,
+		Records: b.counts.records, Missing: b.counts.missing, Events: b.counts.events,
+		Rejected: b.counts.rejected, Filtered: b.counts.filtered,
+		FirstEvent: b.counts.firstEvent, LastEvent: b.counts.lastEvent,
+		Minutes: b.delta.minutes(),
+		Mixed:   mixed,
+	}
+}
+
+func resetAccess(a *schema.AccessRows) {
+	*a = schema.AccessRows{
+		Offset: a.Offset[:0], Item: a.Item[:0], Time: a.Time[:0],
+		Partner: a.Partner[:0], App: a.App[:0], Capability: a.Capability[:0], Action: a.Action[:0],
+		Subject: a.Subject[:0], Actor: a.Actor[:0],
+		ID: a.ID[:0], APIVersion: a.APIVersion[:0], Grant: a.Grant[:0],
+		Status: a.Status[:0], Records: a.Records[:0], Bytes: a.Bytes[:0],
+	}
+}

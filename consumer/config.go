@@ -1,0 +1,141 @@
+package consumer
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/segmentio/kafka-go/sasl"
+
+	"github.com/overreach/overreach/schema"
+)
+
+// Config is what ingest needs to know. Nothing in it changes while it runs.
+type Config struct {
+	Brokers []string       // host:port of some of the cluster's brokers
+	TLS     *tls.Config    // nil: no TLS
+	SASL    sasl.Mechanism // nil: no authentication
+	Group   string         // the consumer group
+	Topics  []Topic        // the partitions of the first share the judge's slots out
+
+	Start       Start // where a partition begins that neither the group nor the tables know
+	Limits      Limits
+	TimeLimits  schema.TimeLimits
+	HashKey     HashKey
+	Fingerprint string // of the binary: with the mapping and the key it says how a batch was read
+
+	// StreamOf names the stream that a topic is: cluster/topic@epoch. nil: the
+	// first epoch of every topic.
+	StreamOf func(cluster, topic string) string
+	// Ready is called once the cluster has answered, before anything is read; its
+	// error ends Run. May be nil.
+	Ready func(ctx context.Context, streams []Stream) error
+	// Counted is told after a marker was written that all offsets below to are
+	// counted. It is called by the partition's loop, which it holds up. May be nil.
+	Counted func(topic string, partition int32, to int64)
+}
+
+// Topic is one topic that the group reads.
+type Topic struct {
+	Name     string
+	Mapping  *schema.Mapping // nil: records are events as they are
+	KeepRaw  bool            // keep the records that became rejects
+	Backfill bool            // its events do not hold the watermark back
+}
+
+// StartAt is where to begin.
+type StartAt string
+
+// The places to begin at.
+const (
+	Earliest StartAt = "earliest" // the first record that Kafka has
+	Latest   StartAt = "latest"   // what comes from now on
+	Since    StartAt = "since"    // the first record as late as Start.Time
+)
+
+// Start says where to begin in a partition that nobody has counted.
+type Start struct {
+	At   StartAt
+	Time time.Time // for Since
+}
+
+// String writes the start as the configuration does.
+func (s Start) String() string {
+	if s.At == Since {
+		return "since " + s.Time.UTC().Format(time.RFC3339)
+	}
+	return string(s.At)
+}
+
+// Limits close a batch: whichever is reached first.
+type Limits struct {
+	Events int   // items: events, rejects and filtered ones
+	Keys   int   // leaves × minutes, the bound on memory
+	Bytes  int64 // of records
+	// Age is how long a record waits at most until its batch is flushed. 0: two
+	// seconds, or a tenth of a second for each partition of the group where that
+	// is more, which keeps the inserts under ten a second.
+	Age time.Duration
+}
+
+// DefaultLimits are the limits where the configuration names none.
+func DefaultLimits() Limits {
+	return Limits{Events: 50_000, Keys: 50_000, Bytes: 64 << 20}
+}
+
+// withAge fills Age in for a group that reads so many partitions.
+func (l Limits) withAge(partitions int) Limits {
+	if l.Age == 0 {
+		l.Age = max(2*time.Second, time.Duration(partitions)*time.Second/10)
+	}
+	return l
+}
+
+func (c *Config) check() error {
+	switch {
+	case len(c.Brokers) == 0:
+		return errors.New("no Kafka broker is named")
+	case c.Group == "":
+		return errors.New("no consumer group is named")
+	case len(c.Topics) == 0:
+		return errors.New("no topic is named")
+	case c.Start.At != Earliest && c.Start.At != Latest && c.Start.At != Since:
+		return fmt.Errorf("start is %q: expected earliest, latest or since", c.Start.At)
+	case c.Limits.Events < 1 || c.Limits.Keys < 1 || c.Limits.Bytes < 1 || c.Limits.Age < 0:
+		return fmt.Errorf("limits of a batch are %d events, %d keys, %d bytes: each must be at least 1", c.Limits.Events, c.Limits.Keys, c.Limits.Bytes)
+	}
+	seen := map[string]bool{}
+	for _, t := range c.Topics {
+		if t.Name == "" || seen[t.Name] {
+			return fmt.Errorf("topic %q is named twice, or has no name", t.Name)
+		}
+		seen[t.Name] = true
+	}
+	return nil
+}
+
+func (c *Config) streamOf(cluster, topic string) string {
+	if c.StreamOf == nil {
+		return cluster + "/" + topic + "@1"
+	}
+	return c.StreamOf(cluster, topic)
+}
+
+// fingerprint says how a topic is read: two batches under the same one come out
+// the same.
+func (c *Config) fingerprint(t *Topic) string {
+	mapping := ""
+	if t.Mapping != nil {
+		mapping = t.Mapping.SHA256()
+	}
+	h := sha256.New()
+	for _, s := range []string{c.Fingerprint, mapping, fmt.Sprint(c.TimeLimits)} {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(s), s) // a hash never fails
+	}
+	_, _ = fmt.Fprintf(h, "%d", c.HashKey.hash([]byte("fingerprint"))) // of the key, not the key
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}

@@ -1,0 +1,298 @@
+// Package consumer reads access events from Kafka and writes their sums to
+// ClickHouse, so that each record is counted once whatever crashes, is reset or
+// comes twice.
+//
+// A loop for each partition fetches records, adds their events to a batch, and
+// flushes the batch in four steps: pin (commit where it begins, with where it
+// ends), raw rows, usage with the marker that vouches for the range, commit.
+// Whoever takes a partition over asks the markers how far it has been counted.
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/segmentio/kafka-go"
+
+	"github.com/overreach/overreach/schema"
+)
+
+// Store is where the rows go. Each insert is one block under a token of table,
+// stream, partition and range, so that repeating it soon is harmless. The rows
+// are the consumer's again once a call returns: what is kept must be copied. An
+// error is taken for an outage, and the call is repeated.
+type Store interface {
+	// Counted returns the greatest To of a partition's markers; ok is false
+	// where it has none.
+	Counted(ctx context.Context, p schema.Partition) (to int64, ok bool, err error)
+	// InsertAccess writes the raw rows of a range.
+	InsertAccess(ctx context.Context, r schema.Range, rows *schema.AccessRows) error
+	// InsertRejects writes the rejects of a range.
+	InsertRejects(ctx context.Context, r schema.Range, rows *schema.RejectRows) error
+	// InsertUsage writes the usage of a range and its marker: both or none.
+	InsertUsage(ctx context.Context, m schema.Marker, rows *schema.UsageRows) error
+	// HasRaw reports whether the raw rows of a range are there.
+	HasRaw(ctx context.Context, r schema.Range) (bool, error)
+}
+
+// Consumer is this instance's part of the group.
+type Consumer struct {
+	cfg        Config
+	store      Store
+	log        zerolog.Logger
+	metrics    *Metrics
+	cluster    *cluster
+	kafka      outage
+	clickhouse outage
+	connected  chan struct{} // closed once the cluster has answered
+	drain      atomic.Bool
+	lastFlush  time.Duration // how long a flush may outlive its generation
+
+	mu    sync.Mutex
+	owned []int32 // partitions of the first topic, ascending
+	total int     // how many it has
+}
+
+// New makes a Consumer, which does nothing until Run.
+func New(cfg Config, store Store, log zerolog.Logger, metrics *Metrics) *Consumer {
+	return &Consumer{
+		cfg: cfg, store: store, log: log, metrics: metrics,
+		cluster:    newCluster(&cfg),
+		kafka:      outage{name: "Kafka", log: log},
+		clickhouse: outage{name: "ClickHouse", log: log},
+		connected:  make(chan struct{}),
+		lastFlush:  5 * time.Second,
+	}
+}
+
+// Run reads until ctx ends, then flushes what it holds, leaves the group and
+// returns nil, within ten seconds. Before the cluster has answered once, what is
+// wrong with it is an error; later it waits and tries again. Run is called once.
+func (c *Consumer) Run(ctx context.Context) error {
+	if err := c.cfg.check(); err != nil {
+		return err
+	}
+	defer c.cluster.close()
+	if err := c.cluster.connect(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	close(c.connected)
+	if c.cfg.Ready != nil {
+		if err := c.ready(ctx); err != nil {
+			return err
+		}
+	}
+	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID:               c.cfg.Group,
+		Brokers:          c.cfg.Brokers,
+		Dialer:           c.cluster.dialer(),
+		Topics:           c.cluster.topics,
+		JoinGroupBackoff: time.Second,
+	})
+	if err != nil {
+		return fmt.Errorf("joining group %s: %w", c.cfg.Group, err)
+	}
+	defer c.leave(group)
+	for joined := false; ; {
+		generation, err := group.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			joined = true
+			c.kafka.answered()
+			c.serve(ctx, generation)
+		case !joined && refused(err):
+			return c.cluster.explain(fmt.Errorf("joining group %s: %w", c.cfg.Group, err))
+		case !errors.Is(err, kafka.RebalanceInProgress):
+			c.kafka.failed(fmt.Errorf("joining group %s: %w", c.cfg.Group, err))
+		}
+	}
+}
+
+// ready tells who configured the consumer which streams it is about to read.
+func (c *Consumer) ready(ctx context.Context) error {
+	streams, err := c.Streams(ctx)
+	if err != nil {
+		return err
+	}
+	return c.cfg.Ready(ctx, streams)
+}
+
+// leave closes the group, which waits for the loops and tells the coordinator.
+// It waits no longer than a stop may take: a coordinator that is away learns it
+// from the missing heartbeats.
+func (c *Consumer) leave(group *kafka.ConsumerGroup) {
+	closed := make(chan struct{})
+	go func() {
+		_ = group.Close() // always nil
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(c.lastFlush + 3*time.Second):
+		c.log.Warn().Msg("the group did not let go in time; the coordinator will notice by itself")
+	}
+}
+
+// serve starts a loop for each partition that a generation assigns.
+func (c *Consumer) serve(ctx context.Context, g *kafka.Generation) {
+	c.metrics.rebalances.Inc()
+	first := c.cfg.Topics[0].Name
+	all := 0
+	for _, partitions := range c.cluster.known {
+		all += len(partitions)
+	}
+	limits := c.cfg.Limits.withAge(all)
+	var mine []int32
+	for _, a := range g.Assignments[first] {
+		mine = append(mine, int32(a.ID))
+	}
+	slices.Sort(mine)
+	c.own(mine, len(c.cluster.known[first]))
+	g.Start(func(generation context.Context) {
+		defer c.own(nil, len(c.cluster.known[first]))
+		c.watch(generation)
+	})
+	for _, topic := range c.cfg.Topics {
+		c.log.Info().Str("topic", topic.Name).Int32("generation", g.ID).Int("partitions", len(g.Assignments[topic.Name])).Msg("assigned")
+		for _, a := range g.Assignments[topic.Name] {
+			p := c.newPartition(topic, int32(a.ID), limits, g)
+			g.Start(func(generation context.Context) {
+				reading, stop := context.WithCancel(ctx)
+				defer stop()
+				defer context.AfterFunc(generation, stop)()
+				write, release := outlive(reading, c.lastFlush)
+				defer release()
+				p.run(reading, write)
+			})
+		}
+	}
+}
+
+func (c *Consumer) newPartition(topic Topic, id int32, limits Limits, g *kafka.Generation) *partition {
+	name := schema.Partition{Stream: c.cfg.streamOf(c.cluster.id, topic.Name), Partition: id}
+	return &partition{
+		cfg: &c.cfg, topic: topic, id: name, label: partitionLabel(id), limits: limits,
+		store: c.store, cluster: c.cluster, metrics: c.metrics,
+		kafka: &c.kafka, clickhouse: &c.clickhouse,
+		log:     c.log.With().Str("topic", topic.Name).Int32("partition", id).Logger(),
+		drained: c.drain.Load,
+		fence: &fence{
+			client: &kafka.Client{Addr: c.cluster.addr, Transport: c.cluster.commits},
+			group:  c.cfg.Group, topic: topic.Name, partition: id,
+			generation: g.ID, member: g.MemberID,
+		},
+		fetch:   &fetcher{transport: c.cluster.fetches, cluster: c.cluster, topic: topic.Name, partition: id},
+		batch:   newBatch(c.cfg.HashKey, topic, c.cfg.TimeLimits),
+		settled: -1,
+	}
+}
+
+// outlive returns a context that ends d after ctx does.
+func outlive(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(d, cancel)
+		context.AfterFunc(longer, func() { t.Stop() })
+	})
+	return longer, func() { stop(); cancel() }
+}
+
+// watchEvery is how often a topic is asked whether it has grown.
+const watchEvery = 5 * time.Second
+
+// watch returns when the generation ends, or ends it where a topic has other
+// partitions than before the group was joined. kafka-go's own watcher compares
+// with what it finds after joining, and so may never read a partition that was
+// added in between.
+func (c *Consumer) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		_, now, err := c.cluster.describe(ctx, c.cluster.asks)
+		if err == nil && !maps.EqualFunc(now, c.cluster.known, slices.Equal) {
+			c.log.Info().Msg("the partitions of a topic have changed; joining the group anew")
+			c.cluster.known = now
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *Consumer) own(partitions []int32, total int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owned, c.total = partitions, total
+}
+
+// Owned returns which partitions of the group's first topic this instance owns
+// now, ascending, and how many the topic has. Between two generations it owns
+// none.
+func (c *Consumer) Owned() (partitions []int32, total int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.owned), c.total
+}
+
+// Drain says that nothing more will be produced: from now on a batch is flushed
+// as soon as its partition is read to the end, however small it is.
+func (c *Consumer) Drain() { c.drain.Store(true) }
+
+// Stream is one life of a topic that the group reads.
+type Stream struct {
+	Name     string // cluster/topic@epoch
+	Cluster  string
+	Topic    string
+	Backfill bool
+}
+
+// Streams returns the streams that the group reads, in the order of the
+// configuration. It waits until the cluster has answered once.
+func (c *Consumer) Streams(ctx context.Context) ([]Stream, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-c.connected:
+	}
+	var all []Stream
+	for _, t := range c.cfg.Topics {
+		all = append(all, Stream{Name: c.cfg.streamOf(c.cluster.id, t.Name), Cluster: c.cluster.id, Topic: t.Name, Backfill: t.Backfill})
+	}
+	return all, nil
+}
+
+// Ends returns the end offset that Kafka names now for every partition of every
+// topic of the group: a marker that reaches it has caught up. It waits until the
+// cluster has answered once.
+func (c *Consumer) Ends(ctx context.Context) (map[schema.Partition]int64, error) {
+	streams, err := c.Streams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byTopic, err := c.cluster.ends(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ends := make(map[schema.Partition]int64)
+	for _, s := range streams {
+		for id, end := range byTopic[s.Topic] {
+			ends[schema.Partition{Stream: s.Name, Partition: id}] = end
+		}
+	}
+	return ends, nil
+}

@@ -1,0 +1,60 @@
+package consumer
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/overreach/overreach/schema"
+)
+
+// Metrics are what ingest tells Prometheus. None has a label that a producer
+// could choose.
+type Metrics struct {
+	lag        *prometheus.GaugeVec
+	records    *prometheus.CounterVec
+	events     *prometheus.CounterVec
+	rejects    *prometheus.CounterVec
+	filtered   *prometheus.CounterVec
+	missing    *prometheus.CounterVec
+	flush      *prometheus.HistogramVec
+	keys       *prometheus.GaugeVec
+	rebalances prometheus.Counter
+	stopped    prometheus.Gauge
+}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	}
+	m := &Metrics{
+		lag:      gauge("overreach_lag_records", "Records of a partition that have not been counted yet.", "topic", "partition"),
+		records:  counter("overreach_records_total", "Records counted.", "topic"),
+		events:   counter("overreach_events_total", "Events counted: accesses and attempts.", "topic"),
+		rejects:  counter("overreach_rejects_total", "Items that did not become events.", "topic", "reason"),
+		filtered: counter("overreach_filtered_total", "Items that a mapping's filter left out.", "topic"),
+		missing:  counter("overreach_missing_records_total", "Offsets that Kafka no longer had when they were to be read.", "topic"),
+		flush: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "overreach_flush_seconds", Help: "How long a batch takes from its pin until its marker is written.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2, 12),
+		}, []string{"topic"}),
+		keys:       gauge("overreach_batch_keys", "Leaves and minutes in the last batch of a partition.", "topic", "partition"),
+		rebalances: prometheus.NewCounter(prometheus.CounterOpts{Name: "overreach_rebalances_total", Help: "Generations of the group that this instance took part in."}),
+		stopped:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "overreach_partitions_stopped", Help: "Partitions that stand still because their topic is another one now."}),
+	}
+	r.MustRegister(m.lag, m.records, m.events, m.rejects, m.filtered, m.missing, m.flush, m.keys, m.rebalances, m.stopped)
+	return m
+}
+
+// counted adds what a flushed batch held.
+func (m *Metrics) counted(topic string, c *counts, rejects *schema.RejectRows) {
+	m.records.WithLabelValues(topic).Add(float64(c.records))
+	m.events.WithLabelValues(topic).Add(float64(c.events))
+	m.filtered.WithLabelValues(topic).Add(float64(c.filtered))
+	m.missing.WithLabelValues(topic).Add(float64(c.missing))
+	for _, reason := range rejects.Reason {
+		m.rejects.WithLabelValues(topic, reason).Inc()
+	}
+}

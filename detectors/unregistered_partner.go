@@ -1,0 +1,56 @@
+package detectors
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/overreach/overreach/detectors/usage"
+	"github.com/overreach/overreach/schema"
+)
+
+// UnregisteredPartner finds calls of a partner that the registry does not know:
+// nobody answers for it and no agreement says what it may do. It ends when the
+// partner is registered.
+type UnregisteredPartner struct{}
+
+// Folded is the name under which unregistered partners past max_unregistered
+// are added up.
+const Folded = "(unregistered)"
+
+// Name implements Detector.
+func (UnregisteredPartner) Name() string { return "unregistered_partner" }
+
+// BlindSpots implements Detector.
+func (UnregisteredPartner) BlindSpots() string {
+	return "a stranger that calls under a registered partner's name; names past max_unregistered, which are added up as " + Folded
+}
+
+// Watches implements Detector.
+func (UnregisteredPartner) Watches(*schema.Registry, string) []string { return nil }
+
+// Ask implements Detector.
+func (d UnregisteredPartner) Ask(r *schema.Registry, a usage.Activity) []usage.Question {
+	key := schema.FindingKey{Detector: d.Name(), Partner: a.Partner, Cause: "unregistered"}
+	if _, ok := r.Partners[a.Partner]; ok && !slices.Contains(a.Open, key) {
+		return nil
+	}
+	return []usage.Question{{FindingKey: key, Spans: []usage.Span{{}}}}
+}
+
+// Judge implements Detector.
+func (d UnregisteredPartner) Judge(r *schema.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
+	f, ok := used(q, a)
+	if !ok {
+		return schema.Finding{}, false
+	}
+	f.Sentence = fmt.Sprintf("%s is not in the registry and touched %s in %s since %s.",
+		q.Partner, people(f.People), count(f.Accesses, "access", "accesses"), f.FirstSeen.Format("2006-01-02 15:04"))
+	if f.Accesses == 0 {
+		f.Sentence = fmt.Sprintf("%s is not in the registry and tried %s; all were refused.",
+			q.Partner, count(f.Attempts, "call", "calls"))
+	}
+	if _, ok := r.Partners[q.Partner]; ok {
+		f.State, f.EndedAt = schema.Ended, f.LastSeen
+	}
+	return f, true
+}

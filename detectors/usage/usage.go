@@ -1,0 +1,72 @@
+// Package usage says what a detector sees: the questions that it asks about one
+// partner, and the answers, which are sums and people over windows of event time.
+package usage
+
+import (
+	"github.com/overreach/overreach/schema"
+)
+
+// Activity is where one partner's usage changed since it was last judged.
+type Activity struct {
+	Partner string
+	Days    []schema.Day        // UTC days touched, ascending
+	Scopes  []Scope             // scopes used or tried on those days
+	Open    []schema.FindingKey // findings of this partner that have not ended
+}
+
+// Scope is a capability and an action.
+type Scope struct {
+	Capability string
+	Action     schema.Action
+}
+
+// Question asks for what one finding rests on. Its key is the finding's, so that
+// each question has at most one finding, and a finding whose question is
+// answered otherwise is withdrawn.
+type Question struct {
+	schema.FindingKey
+	Spans []Span // the event time it is about; one, where the window slides
+
+	// Threshold is the number of accesses under which a window cannot make a
+	// finding: people never exceed accesses, so its sketches are not read.
+	Threshold uint64
+}
+
+// Span is a run of UTC days [From, To), To 0 for no end, and the actions that
+// count in it, nil for all.
+type Span struct {
+	From, To schema.Day
+	Actions  []schema.Action
+}
+
+// End returns the first second after the span, and the greatest possible where
+// it has no end.
+func (s Span) End() int64 {
+	if s.To == 0 {
+		return 1 << 40
+	}
+	return s.To.Second()
+}
+
+// Answer is what the log says to a question. Seconds are since 1970.
+type Answer struct {
+	// Points are the windows with at least Threshold accesses that end in the
+	// span, ascending; windows that end after both the last access and the
+	// watermark are not yet told. Empty where the question is about the whole
+	// period.
+	Points []Point
+
+	// Total and People are of the whole period, where the question is about it.
+	Total      schema.Counters
+	People     schema.Estimate
+	Bystanders schema.Estimate
+
+	Watermark int64 // event time up to which everything has been seen
+}
+
+// Point is one window.
+type Point struct {
+	Begin, End int64 // [Begin, End)
+	Accesses   uint64
+	People     schema.Estimate
+}

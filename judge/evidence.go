@@ -1,0 +1,223 @@
+package judge
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/overreach/overreach/detectors/usage"
+	"github.com/overreach/overreach/detectors/window"
+	"github.com/overreach/overreach/schema"
+)
+
+// What evidence holds.
+const (
+	topContributors = 5
+	usualDays       = 28 // closed days before the evidence that say what is usual
+	enoughDays      = 7  // fewer say nothing
+)
+
+// addEvidence reads for a finding what an on-call engineer decides by: who in
+// the partner did it, beside its own usual value; whose partner it is; whether
+// the log was complete; and where the events themselves are.
+func (r *round) addEvidence(ctx context.Context, q asked, f *schema.Finding) error {
+	store := r.judge.store
+	partner := r.registry.Partners[f.Partner]
+	f.Registry, f.Owner, f.Purpose = r.registry.SHA256, partner.Owner, partner.Purpose
+	f.BlindSpots = q.detector.BlindSpots()
+	f.Runbook = "docs/detectors/" + f.Detector + ".md"
+	f.Query = eventsQuery(f, q.Spans)
+
+	missing, err := store.Incomplete(ctx, f.EvidenceFrom, f.EvidenceTo)
+	if err != nil {
+		return fmt.Errorf("reading the coverage: %w", err)
+	}
+	f.Missing, f.Complete = missing, missing == 0
+
+	peak := schema.UsageQuery{
+		Resolution: q.Window.Step(), From: f.EvidenceFrom.Unix(), To: f.EvidenceTo.Unix(),
+		Partners: []string{f.Partner}, Capability: f.Capability, Actions: actionsOf(q.Spans),
+		ByApp: true, ByAction: true, Subjects: true, Bystanders: q.Window.Step() == schema.Daily,
+	}
+	cells, err := store.Usage(ctx, peak)
+	if err != nil {
+		return fmt.Errorf("reading contributors: %w", err)
+	}
+	if err := addTotals(f, cells); err != nil {
+		return err
+	}
+	before := schema.DayOf(f.EvidenceFrom)
+	usual, err := store.Usage(ctx, schema.UsageQuery{
+		Resolution: schema.Daily, From: (before - usualDays).Second(), To: before.Second(),
+		Partners: []string{f.Partner}, Capability: f.Capability, Actions: actionsOf(q.Spans),
+		ByApp: true, ByAction: true, ByBucket: true, Subjects: true,
+	})
+	if err != nil {
+		return fmt.Errorf("reading what is usual: %w", err)
+	}
+	all, err := daily(usual, before, func(schema.UsageCell) bool { return true })
+	if err != nil {
+		return err
+	}
+	f.Baseline = baseline(all)
+	if q.Window == schema.Window24h && f.Baseline.Samples >= enoughDays {
+		f.Expected = &f.Baseline.Centre
+	}
+	for i := range f.Contributors {
+		c := &f.Contributors[i]
+		days, err := daily(usual, before, func(cell schema.UsageCell) bool { return partOf(cell, c.Kind) == c.Name })
+		if err != nil {
+			return err
+		}
+		if len(days) >= enoughDays {
+			median := window.Median(days)
+			c.UsualPeople = &median
+		}
+	}
+	return nil
+}
+
+// partOf returns the cell's part of the given kind of contributor.
+func partOf(c schema.UsageCell, kind string) string {
+	if kind == "app" {
+		return c.App
+	}
+	return c.Action.String()
+}
+
+// addTotals fills what the evidence window as a whole says, and the top
+// contributors of each kind, most people first.
+func addTotals(f *schema.Finding, cells []schema.UsageCell) error {
+	var total schema.Counters
+	var bystanders window.Sketch
+	type part struct {
+		schema.Counters
+		people window.Sketch
+	}
+	kinds := map[string]map[string]*part{"app": {}, "action": {}}
+	for _, c := range cells {
+		total.Add(&c.Counters)
+		if c.Bystanders != nil {
+			if err := bystanders.MergeBytes(c.Bystanders); err != nil {
+				return fmt.Errorf("bystanders: %w", err)
+			}
+		}
+		for kind, parts := range kinds {
+			name := partOf(c, kind)
+			p := parts[name]
+			if p == nil {
+				p = &part{}
+				parts[name] = p
+			}
+			p.Add(&c.Counters)
+			if err := p.people.MergeBytes(c.Subjects); err != nil {
+				return fmt.Errorf("people of %s %s: %w", kind, name, err)
+			}
+		}
+	}
+	if f.FirstSeen.IsZero() {
+		f.FirstSeen, f.LastSeen = time.UnixMilli(total.FirstAccess).UTC(), time.UnixMilli(total.LastAccess).UTC()
+		f.Attempts = total.Attempts
+		if len(cells) > 0 && cells[0].Bystanders != nil {
+			e := schema.Estimate(bystanders.Estimate())
+			f.Bystanders = &e
+		}
+	}
+	for _, kind := range []string{"app", "action"} {
+		var top []schema.Contributor
+		for _, name := range slices.Sorted(maps.Keys(kinds[kind])) {
+			p := kinds[kind][name]
+			top = append(top, schema.Contributor{
+				Kind: kind, Name: name, Accesses: p.Accesses, Attempts: p.Attempts, People: schema.Estimate(p.people.Estimate()),
+			})
+		}
+		slices.SortStableFunc(top, func(a, b schema.Contributor) int {
+			return compare(b.People.Value, a.People.Value, b.Accesses+b.Attempts, a.Accesses+a.Attempts)
+		})
+		f.Contributors = append(f.Contributors, top[:min(len(top), topContributors)]...)
+	}
+	return nil
+}
+
+// compare orders by the first pair, then by the second.
+func compare(a, b, c, d uint64) int {
+	switch {
+	case a < b || a == b && c < d:
+		return -1
+	case a == b && c == d:
+		return 0
+	}
+	return 1
+}
+
+// daily returns the people a day of the cells that are wanted, from their first
+// day on up to but not including the day before; days without use count as 0.
+func daily(cells []schema.UsageCell, before schema.Day, wanted func(schema.UsageCell) bool) ([]float64, error) {
+	var sketches [usualDays]window.Sketch
+	first := usualDays
+	for _, c := range cells {
+		if !wanted(c) || c.Accesses == 0 {
+			continue
+		}
+		day := int(schema.DayOfSecond(c.Bucket) - (before - usualDays))
+		first = min(first, day)
+		if err := sketches[day].MergeBytes(c.Subjects); err != nil {
+			return nil, fmt.Errorf("people of a day: %w", err)
+		}
+	}
+	var people []float64
+	for day := first; day < usualDays; day++ {
+		people = append(people, float64(sketches[day].Estimate().Value))
+	}
+	return people, nil
+}
+
+func baseline(days []float64) schema.Baseline {
+	b := schema.Baseline{Window: "people a day, over the 28 closed days before", Samples: uint32(len(days))} //nolint:gosec // at most 28
+	if len(days) > 0 {
+		b.Centre, b.Spread = window.Median(days), window.MAD(days)
+	}
+	return b
+}
+
+// actionsOf returns the actions that the spans count, nil for all.
+func actionsOf(spans []usage.Span) []schema.Action {
+	var actions []schema.Action
+	for _, s := range spans {
+		if s.Actions == nil {
+			return nil
+		}
+		actions = append(actions, s.Actions...)
+	}
+	slices.Sort(actions)
+	return slices.Compact(actions)
+}
+
+// eventsQuery writes the ClickHouse query for the events of a finding.
+func eventsQuery(f *schema.Finding, spans []usage.Span) string {
+	where := []string{"partner = " + quote(f.Partner)}
+	if f.Capability != "" {
+		where = append(where, "capability = "+quote(f.Capability))
+	}
+	if actions := actionsOf(spans); len(actions) > 0 && len(actions) < len(schema.Actions) {
+		names := make([]string, len(actions))
+		for i, a := range actions {
+			names[i] = quote(a.String())
+		}
+		where = append(where, "action IN ("+strings.Join(names, ", ")+")")
+	}
+	const layout = "2006-01-02 15:04:05"
+	where = append(where,
+		"time >= toDateTime64("+quote(f.EvidenceFrom.Format(layout))+", 3, 'UTC')",
+		"time < toDateTime64("+quote(f.EvidenceTo.Format(layout))+", 3, 'UTC')")
+	return "SELECT time, app, capability, action, subject, actor, status, api_version, stream, partition, offset FROM access_events WHERE " +
+		strings.Join(where, " AND ") + " ORDER BY time LIMIT 1000"
+}
+
+// quote writes a string as a ClickHouse literal.
+func quote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}

@@ -1,0 +1,249 @@
+// Package judge reads in rounds what was touched since the last one, runs the
+// detectors over it and keeps the findings. Its only state is in ClickHouse: how
+// far each slot has been judged.
+package judge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/overreach/overreach/detectors"
+	"github.com/overreach/overreach/schema"
+)
+
+// Config sets the pace of judging. Shorter windows are judged more often, since
+// what reading thirty dense days each second costs is more than it tells.
+type Config struct {
+	Interval        time.Duration // between rounds; each judges windows of an hour, and what is new
+	HourEvery       time.Duration // between rounds that judge windows of 24 hours
+	DayEvery        time.Duration // between rounds that judge windows of days and whole periods
+	Lateness        time.Duration // event time by which records may come out of order
+	MaxUnregistered int           // unregistered names that are judged apart
+}
+
+// Store is what the judge reads and writes.
+type Store interface {
+	Extents(ctx context.Context) ([]schema.Marker, error)
+	Markers(ctx context.Context, after map[schema.Partition]int64, limit int) ([]schema.Marker, error)
+	Usage(ctx context.Context, q schema.UsageQuery) ([]schema.UsageCell, error)
+	Unregistered(ctx context.Context, registered []string, limit int) (names []string, others uint64, err error)
+	Incomplete(ctx context.Context, from, to time.Time) (missing uint64, err error)
+
+	Findings(ctx context.Context, q schema.FindingsQuery) ([]schema.VersionedFinding, error)
+	Told(ctx context.Context, ids []string) (map[string]schema.FindingChange, error)
+	WriteFindings(ctx context.Context, findings []schema.Finding, v schema.Version) error
+	WriteChanges(ctx context.Context, changes []schema.FindingChange) error
+
+	Judged(ctx context.Context, slots []uint8) ([]schema.Position, error)
+	WriteJudged(ctx context.Context, positions []schema.Position) error
+}
+
+// Log is what the judge knows of Kafka.
+type Log interface {
+	// Ends returns the end offset of every partition that the group reads now
+	// and that counts for the watermark.
+	Ends(ctx context.Context) (map[schema.Partition]int64, error)
+	// Slots returns the slots that this instance judges now.
+	Slots() []uint8
+}
+
+// Registry returns the registry in force and its ordinal.
+type Registry func() (*schema.Registry, uint32)
+
+// tiers are the steps of windows, each judged at its own pace and with its own
+// position in the log.
+var tiers = [...]schema.Resolution{schema.Minute, schema.Hourly, schema.Daily}
+
+// Judge judges the slots that its Log gives it.
+type Judge struct {
+	cfg       Config
+	store     Store
+	log       Log
+	registry  Registry
+	tell      func([]schema.FindingChange)
+	metrics   *Metrics
+	logger    zerolog.Logger
+	detectors []detectors.Detector
+
+	// Where it stands. Everything here can be read again from the store.
+	slots     []uint8
+	at        map[schema.Resolution]map[schema.Partition]int64
+	judgedBy  map[schema.Resolution]uint32 // ordinal of the registry
+	rolled    map[schema.Resolution]int64  // watermark
+	lastRun   map[schema.Resolution]time.Time
+	watermark int64
+	gapSince  map[schema.Partition]time.Time
+}
+
+// New returns a judge that does nothing until Run or Drain. tell is called with
+// what changed, after it was written.
+func New(cfg Config, store Store, log Log, registry Registry, tell func([]schema.FindingChange), metrics *Metrics, logger zerolog.Logger) *Judge {
+	return &Judge{
+		cfg: cfg, store: store, log: log, registry: registry, tell: tell, metrics: metrics, logger: logger,
+		detectors: detectors.All(),
+		gapSince:  map[schema.Partition]time.Time{},
+	}
+}
+
+// Run judges until the context ends. A round that fails is said once, and tried
+// again with the next one.
+func (j *Judge) Run(ctx context.Context) error {
+	ticker := time.NewTicker(j.cfg.Interval)
+	defer ticker.Stop()
+	failing := false
+	for {
+		err := j.Round(ctx, false)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && !failing:
+			failing = true
+			j.slots = nil // read again where it stands
+			j.logger.Warn().Err(err).Msg("judging failed; trying again until it works, nothing is missed")
+		case err == nil && failing:
+			failing = false
+			j.logger.Info().Msg("judging works again")
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// Round judges once what was touched since the last round: every tier where all
+// is set, else those whose time has come.
+func (j *Judge) Round(ctx context.Context, all bool) error {
+	started := time.Now()
+	if err := j.takeSlots(ctx); err != nil {
+		return err
+	}
+	if len(j.slots) == 0 {
+		return nil
+	}
+	extents, err := j.store.Extents(ctx)
+	if err != nil {
+		return fmt.Errorf("reading how far was counted: %w", err)
+	}
+	ends, err := j.log.Ends(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the end offsets: %w", err)
+	}
+	j.watermark = watermark(extents, ends, int64(j.cfg.Lateness.Seconds()), j.watermark)
+	registry, ordinal := j.registry()
+	r := round{
+		judge:    j,
+		registry: registry,
+		version:  schema.Version{Offsets: counted(extents), Registry: ordinal, Watermark: j.watermark},
+		extents:  extents,
+	}
+	for _, tier := range tiers {
+		if !all && started.Sub(j.lastRun[tier]) < j.every(tier) {
+			continue
+		}
+		j.lastRun[tier] = started
+		if err := r.run(ctx, tier); err != nil {
+			return fmt.Errorf("judging windows in steps of a %s: %w", tier, err)
+		}
+	}
+	j.metrics.round(time.Since(started), j.watermark, latest(extents))
+	return nil
+}
+
+// every returns how often a tier is judged.
+func (j *Judge) every(tier schema.Resolution) time.Duration {
+	switch tier {
+	case schema.Hourly:
+		return j.cfg.HourEvery
+	case schema.Daily:
+		return j.cfg.DayEvery
+	}
+	return 0
+}
+
+// takeSlots asks which slots are ours, and where they changed reads how far
+// each was judged. Slots that were judged further than others are judged again
+// from the least on, which comes out the same.
+func (j *Judge) takeSlots(ctx context.Context) error {
+	slots := j.log.Slots()
+	if j.at != nil && slices.Equal(slots, j.slots) {
+		return nil
+	}
+	positions, err := j.store.Judged(ctx, slots)
+	if err != nil {
+		return fmt.Errorf("reading how far was judged: %w", err)
+	}
+	j.at = map[schema.Resolution]map[schema.Partition]int64{}
+	j.judgedBy = map[schema.Resolution]uint32{}
+	j.rolled = map[schema.Resolution]int64{}
+	j.lastRun = map[schema.Resolution]time.Time{}
+	for _, tier := range tiers {
+		j.at[tier] = map[schema.Partition]int64{}
+	}
+	seen := map[schema.Resolution]map[schema.Partition]int{}
+	for _, p := range positions {
+		at := j.at[p.Tier]
+		if at == nil {
+			return fmt.Errorf("the table judged holds a tier %d that this version does not know", p.Tier)
+		}
+		if seen[p.Tier] == nil {
+			seen[p.Tier] = map[schema.Partition]int{}
+		}
+		if old, ok := at[p.Partition]; !ok || p.To < old {
+			at[p.Partition] = p.To
+		}
+		seen[p.Tier][p.Partition]++
+		if old := j.judgedBy[p.Tier]; old == 0 || p.Registry < old {
+			j.judgedBy[p.Tier] = p.Registry
+		}
+		j.watermark = max(j.watermark, p.Watermark)
+	}
+	for tier, partitions := range seen {
+		for p, n := range partitions {
+			if n < len(slots) { // a slot that never was judged this far
+				delete(j.at[tier], p)
+			}
+		}
+	}
+	j.slots = slots
+	return nil
+}
+
+// Judged reports whether every tier has judged up to the given offsets.
+func (j *Judge) Judged(to map[schema.Partition]int64) bool {
+	if j.at == nil {
+		return false
+	}
+	for p, offset := range to {
+		for _, tier := range tiers {
+			if offset > 0 && j.at[tier][p] < offset {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// errNoProgress ends a drain that would never end.
+var errNoProgress = errors.New("rounds of judging no longer advance though not all that was counted is judged")
+
+// Drain judges everything that has been counted up to the given offsets, and
+// lets the watermark roll to the latest event.
+func (j *Judge) Drain(ctx context.Context, to map[schema.Partition]int64) error {
+	const rounds = 100
+	for range rounds {
+		if err := j.Round(ctx, true); err != nil {
+			return err
+		}
+		if j.Judged(to) {
+			return nil
+		}
+	}
+	return errNoProgress
+}

@@ -1,0 +1,68 @@
+package judge
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/overreach/overreach/schema"
+)
+
+// Metrics are what the judge counts about itself.
+type Metrics struct {
+	rounds       prometheus.Histogram
+	watermarkAt  prometheus.Gauge
+	delay        prometheus.Gauge
+	strangers    prometheus.Gauge
+	foldedNames  prometheus.Gauge
+	changesTold  *prometheus.CounterVec
+	lastFinished prometheus.Gauge
+}
+
+// NewMetrics registers the judge's metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		rounds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "overreach_judge_round_seconds", Help: "How long a round of judging took.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2, 14),
+		}),
+		watermarkAt: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overreach_judge_watermark_seconds", Help: "Event time up to which everything has been seen, seconds since 1970.",
+		}),
+		delay: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overreach_judge_watermark_delay_seconds", Help: "Event time between the latest event and the watermark.",
+		}),
+		strangers: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overreach_judge_unregistered_partners", Help: "Unregistered partners that are judged by name.",
+		}),
+		foldedNames: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overreach_judge_unregistered_partners_folded", Help: "Unregistered partners past max_unregistered, which are not judged by name.",
+		}),
+		changesTold: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "overreach_judge_changes_total", Help: "What was told of findings.",
+		}, []string{"detector", "change", "severity"}),
+		lastFinished: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overreach_judge_last_round_timestamp_seconds", Help: "When the last round of judging ended well, seconds since 1970.",
+		}),
+	}
+	r.MustRegister(m.rounds, m.watermarkAt, m.delay, m.strangers, m.foldedNames, m.changesTold, m.lastFinished)
+	return m
+}
+
+func (m *Metrics) round(took time.Duration, watermark, latest int64) {
+	m.rounds.Observe(took.Seconds())
+	m.watermarkAt.Set(float64(watermark))
+	m.delay.Set(float64(latest - watermark))
+	m.lastFinished.SetToCurrentTime()
+}
+
+func (m *Metrics) unregistered(named int, folded uint64) {
+	m.strangers.Set(float64(named))
+	m.foldedNames.Set(float64(folded))
+}
+
+func (m *Metrics) told(changes []schema.FindingChange) {
+	for _, c := range changes {
+		m.changesTold.WithLabelValues(c.Finding.Detector, string(c.Change), string(c.Finding.Severity)).Inc()
+	}
+}

@@ -1,0 +1,81 @@
+package schema
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// Registry holds what partners may do: capabilities with their ends, agreements,
+// grants, limits. Days are UTC; an end and an until are the last day allowed, a
+// sunset is the first day not allowed. It is read-only once parsed.
+type Registry struct {
+	Capabilities map[string]Capability
+	Partners     map[string]Partner
+	SHA256       string // of the canonical form, hexadecimal
+}
+
+// GrantRow is one granted scope of one partner, as the tables keep it.
+type GrantRow struct {
+	Partner, Capability          string
+	Action                       Action
+	From, Until                  Day    // Until is the last day allowed; 0: open-ended
+	Purpose                      string // the grant's own, else the partner's
+	Owner                        string
+	AgreementStart, AgreementEnd Day // AgreementEnd 0: open-ended
+}
+
+// GrantRows returns a row for each partner, grant and action, in the order of
+// partner, capability, from, until and action.
+func (r *Registry) GrantRows() []GrantRow {
+	var rows []GrantRow
+	for _, name := range slices.Sorted(maps.Keys(r.Partners)) {
+		p := r.Partners[name]
+		for _, g := range p.Grants {
+			for _, a := range g.Actions {
+				rows = append(rows, GrantRow{
+					Partner: p.Name, Capability: g.Capability, Action: a,
+					From: g.From, Until: g.Until,
+					Purpose: cmp.Or(g.Purpose, p.Purpose), Owner: p.Owner,
+					AgreementStart: p.AgreementStart, AgreementEnd: p.AgreementEnd,
+				})
+			}
+		}
+	}
+	return rows
+}
+
+// Capability is a part of the API.
+type Capability struct {
+	Name       string
+	Data       string // the kind of data it touches, in words
+	Deprecated Day    // announced to end from this day on; 0: not
+	Sunset     Day    // first day on which it should be gone; 0: none
+}
+
+// Partner is a third party under agreement.
+type Partner struct {
+	Name           string
+	Owner          string // who answers for the partner inside the company
+	Purpose        string // declared purpose
+	AgreementStart Day
+	AgreementEnd   Day     // last day allowed; 0: open-ended
+	Grants         []Grant // in the order of capability, from, until, actions, purpose
+	Limits         []Limit // in the order of capability and window, shortest first
+}
+
+// Grant lets a partner use scopes from a day until a day.
+type Grant struct {
+	Capability string
+	Actions    []Action // in the order of Actions, each once
+	From       Day
+	Until      Day    // last day allowed; 0: open-ended
+	Purpose    string // where it differs from the partner's, else empty
+}
+
+// Limit is how many distinct people a partner may touch in a window.
+type Limit struct {
+	Capability string // empty: the partner as a whole
+	Window     Window
+	People     uint64
+}

@@ -1,0 +1,133 @@
+package schema
+
+// Partition names one partition of one stream. A stream is one life of a topic:
+// cluster/topic@epoch.
+type Partition struct {
+	Stream    string
+	Partition int32
+}
+
+// Leaf is the finest key that usage is kept for.
+type Leaf struct {
+	Partner, App, Capability string
+	Action                   Action
+}
+
+// Counters are sums over a bucket or over several. Times are milliseconds since
+// 1970, 0 where there was none.
+type Counters struct {
+	Accesses, Attempts        uint64
+	Records, Bytes            uint64 // of accesses alone
+	FirstAccess, LastAccess   int64
+	FirstAttempt, LastAttempt int64
+}
+
+// Add adds what o counted.
+func (c *Counters) Add(o *Counters) {
+	c.Accesses += o.Accesses
+	c.Attempts += o.Attempts
+	c.Records += o.Records
+	c.Bytes += o.Bytes
+	c.FirstAccess, c.LastAccess = earlier(c.FirstAccess, o.FirstAccess), max(c.LastAccess, o.LastAccess)
+	c.FirstAttempt, c.LastAttempt = earlier(c.FirstAttempt, o.FirstAttempt), max(c.LastAttempt, o.LastAttempt)
+}
+
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// Range is the part of a partition that one batch holds: offsets [From, To).
+// Pinned is the UTC day of its pin, the same in every attempt; it decides in
+// which part of a table its rows lie and how long they are kept.
+type Range struct {
+	Partition
+	From, To int64
+	Pinned   Day
+}
+
+// Marker vouches for a range: what it says is counted is counted, nothing else
+// is. It is written in the same block as the usage rows of the range. The merged
+// marker of a month has the least From, the greatest To and the sums.
+type Marker struct {
+	Range
+	Records    uint64   // records read
+	Missing    uint64   // offsets in the range that the broker no longer had
+	Events     uint64   // events counted: accesses and attempts
+	Rejected   uint64   // items that became rejects
+	Filtered   uint64   // items that the mapping's filter left out
+	FirstEvent int64    // least event time, milliseconds since 1970; 0 for none
+	LastEvent  int64    // greatest event time, milliseconds since 1970; 0 for none
+	Minutes    []uint32 // event-time minutes touched, since 1970, ascending; empty in a merged marker
+	Mixed      bool     // written by an attempt under another mapping, key or binary than its pin's
+}
+
+// UsageRows are the usage of one range: a row a leaf and bucket, held by column.
+// All columns have the same length.
+type UsageRows struct {
+	Resolution                []Resolution
+	Bucket                    []int64 // start of the bucket, seconds since 1970
+	Partner, App, Capability  []string
+	Action                    []Action
+	Accesses, Attempts        []uint64
+	Records, Bytes            []uint64
+	FirstAccess, LastAccess   []int64 // milliseconds since 1970; 0 for none
+	FirstAttempt, LastAttempt []int64
+	Subjects                  [][]byte // uniqCombined64(14) states; EmptyState where there is none
+	Actors, Bystanders        [][]byte // the same, on rows of a day; EmptyState on others
+}
+
+// EmptyState is the uniqCombined64(14) state of no values.
+var EmptyState = []byte{1, 0}
+
+// AccessRows are the raw rows of one range, held by column.
+type AccessRows struct {
+	Offset                   []int64
+	Item                     []uint32 // which item of the record, from 0
+	Time                     []int64  // milliseconds since 1970
+	Partner, App, Capability []string
+	Action                   []Action
+	Subject, Actor           []uint64 // keyed hashes; 0 for no actor
+	ID, APIVersion, Grant    []string
+	Status                   []int32
+	Records, Bytes           []int64
+}
+
+// RejectRows are the items of one range that did not become events, by column.
+type RejectRows struct {
+	Offset  []int64
+	Item    []uint32
+	Time    []int64  // the record's Kafka time, milliseconds since 1970
+	Reason  []string // a word from a fixed list, fit for a metric's label
+	Detail  []string // the sentence: value, limit, way out; never a user id
+	Outline []string // member names and types of the record, no values
+	Raw     []string // the record itself where keep_raw is set, else empty
+	Size    []int64  // bytes of the record
+}
+
+// UsageCell is usage as read back: counters, and states where they were asked
+// for, over whatever the query grouped by. Fields that were not grouped by are
+// zero.
+type UsageCell struct {
+	Leaf
+	Bucket int64 // seconds since 1970
+	Counters
+	Subjects, Actors, Bystanders []byte
+}
+
+// UsageQuery says which usage to read and what to group it by. The partner is
+// always grouped by.
+type UsageQuery struct {
+	Resolution Resolution
+	From, To   int64    // buckets that start in [From, To), seconds since 1970
+	Buckets    []int64  // where not nil, only these
+	Partners   []string // where not nil, only these
+	Slots      []uint8  // where not nil, only partners of these slots
+	Capability string   // where not empty, only this
+	Actions    []Action // where not nil, only these
+
+	ByApp, ByCapability, ByAction, ByBucket bool
+	Subjects, Actors, Bystanders            bool // read the states too
+}
