@@ -62,8 +62,8 @@ func TestBatchesOfAnySizeGiveTheSameSums(t *testing.T) {
 		r.stop()
 		sameTotals(t, m.totals(t), want)
 		m.chained(t)
-		if limits.Events == 1 && len(m.markers) != 1500 {
-			t.Errorf("%d markers for batches of one, want 1500", len(m.markers))
+		if limits.Events == 1 && len(m.markers) != 1501 {
+			t.Errorf("%d markers for batches of one, want 1500 and the one that says where it begins", len(m.markers))
 		}
 	}
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/overreach/overreach/schema"
 )
 
 // errOtherStream says that the topic no longer holds what was counted of it:
@@ -105,7 +108,8 @@ func (p *partition) takeOver(ctx context.Context) (plan, error) {
 }
 
 // start takes the offset that Config.Start says, and commits it, so that a
-// restart before the first batch does not begin elsewhere.
+// restart before the first batch does not begin elsewhere. An empty marker says
+// where the coverage begins, and that a silent partition is caught up.
 func (p *partition) start(ctx context.Context, s *standing) (plan, error) {
 	next := plan{from: s.first}
 	switch p.cfg.Start.At {
@@ -126,7 +130,14 @@ func (p *partition) start(ctx context.Context, s *standing) (plan, error) {
 	}
 	p.log.Info().Stringer("start", p.cfg.Start).Int64("offset", next.from).
 		Msg("neither the group nor the tables know this partition; starting as configured")
-	return next, p.settle(ctx, next.from)
+	if err := p.settle(ctx, next.from); err != nil {
+		return plan{}, err
+	}
+	begin := schema.Marker{Range: schema.Range{Partition: p.id, From: next.from, To: next.from, Pinned: schema.DayOf(time.Now())}}
+	err := p.patiently(ctx, p.clickhouse, func(ctx context.Context) error {
+		return p.store.InsertUsage(ctx, begin, &schema.UsageRows{})
+	})
+	return next, err
 }
 
 // checkIdentity compares the last record that the pin names with the one at its

@@ -74,11 +74,11 @@ func (d StaleAccess) ofCapability(r *schema.Registry, partner, capability string
 	var questions []usage.Question
 	for _, action := range schema.Actions {
 		for _, s := range r.Segments(partner, capability, action) {
-			cause, since := s.Right.Cause, s.Right.Since
+			cause, since := s.Cause, s.Since
 			switch {
-			case s.Right.Status == schema.Stale:
-			case s.Right.Deprecated:
-				cause, since = deprecated, s.Right.DeprecatedSince
+			case s.Status == schema.Stale:
+			case s.Deprecated:
+				cause, since = deprecated, s.DeprecatedSince
 			default:
 				continue
 			}

@@ -50,7 +50,7 @@ func TestHTTPRefusesPagesFromElsewhere(t *testing.T) {
 	_, addr := embeddedtest.Engine(t)
 	f := func(host, origin string, status int) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+addr+"/", strings.NewReader("SELECT 1"))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+addr+"/", strings.NewReader("SELECT 1"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,9 +3,11 @@ package judge
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
+	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/schema"
@@ -229,25 +231,25 @@ func (r *round) answerPeriods(ctx context.Context, questions []asked, of []int, 
 	spans := map[part]usage.Span{}
 	for _, i := range of {
 		for _, s := range questions[i].Spans {
-			p := part{questions[i].Capability, s.From.Second(), s.End(), fmt.Sprint(s.Actions)}
+			p := part{questions[i].Capability, s.From.Second(), s.End(), spelled(s.Actions)}
 			reads[p] = append(reads[p], i)
 			spans[p] = s
 		}
 	}
 	people := make([]struct{ subjects, bystanders window.Sketch }, len(questions))
 	for p, which := range reads {
-		for some := range slices.Chunk(which, densePartners) {
+		for some := range r.together(questions, which) {
 			q := schema.UsageQuery{
 				Resolution: schema.Daily, From: p.from, To: p.to,
 				Capability: p.capability, Actions: spans[p].Actions, Subjects: true, Bystanders: true,
 			}
 			byPartner := map[string][]int{}
+			var partners []string
 			for _, i := range some {
 				byPartner[questions[i].Partner] = append(byPartner[questions[i].Partner], i)
-				q.Partners = append(q.Partners, questions[i].Partner)
+				partners = append(partners, questions[i].Partner)
 			}
-			q.Partners = distinct(q.Partners)
-			cells, err := r.judge.store.Usage(ctx, q)
+			cells, err := r.usage(ctx, q, distinct(partners)...)
 			if err != nil {
 				return fmt.Errorf("reading whole periods: %w", err)
 			}
@@ -269,6 +271,35 @@ func (r *round) answerPeriods(ctx context.Context, questions []asked, of []int, 
 		answers[i].Bystanders = schema.Estimate(people[i].bystanders.Estimate())
 	}
 	return nil
+}
+
+// spelled writes actions, so that they can be part of a key.
+func spelled(actions []schema.Action) string {
+	b := make([]byte, len(actions))
+	for i, a := range actions {
+		b[i] = byte(a)
+	}
+	return string(b)
+}
+
+// together yields the questions that are read at once: some dozens, the rest of
+// the unregistered apart from all others.
+func (r *round) together(questions []asked, which []int) iter.Seq[[]int] {
+	return func(yield func([]int) bool) {
+		var named []int
+		for _, i := range which {
+			if questions[i].Partner != detectors.Folded {
+				named = append(named, i)
+			} else if !yield([]int{i}) {
+				return
+			}
+		}
+		for some := range slices.Chunk(named, densePartners) {
+			if !yield(some) {
+				return
+			}
+		}
+	}
 }
 
 // distinct sorts names and drops repeats.

@@ -39,10 +39,10 @@ func (r *round) addEvidence(ctx context.Context, q asked, f *schema.Finding) err
 
 	peak := schema.UsageQuery{
 		Resolution: q.Window.Step(), From: f.EvidenceFrom.Unix(), To: f.EvidenceTo.Unix(),
-		Partners: []string{f.Partner}, Capability: f.Capability, Actions: actionsOf(q.Spans),
-		ByApp: true, ByAction: true, Subjects: true, Bystanders: q.Window.Step() == schema.Daily,
+		Capability: f.Capability, Actions: actionsOf(q.Spans),
+		ByApp: true, ByAction: true, MaxApps: r.judge.cfg.MaxApps, Subjects: true, Bystanders: q.Window.Step() == schema.Daily,
 	}
-	cells, err := store.Usage(ctx, peak)
+	cells, err := r.usage(ctx, peak, f.Partner)
 	if err != nil {
 		return fmt.Errorf("reading contributors: %w", err)
 	}
@@ -50,11 +50,11 @@ func (r *round) addEvidence(ctx context.Context, q asked, f *schema.Finding) err
 		return err
 	}
 	before := schema.DayOf(f.EvidenceFrom)
-	usual, err := store.Usage(ctx, schema.UsageQuery{
+	usual, err := r.usage(ctx, schema.UsageQuery{
 		Resolution: schema.Daily, From: (before - usualDays).Second(), To: before.Second(),
-		Partners: []string{f.Partner}, Capability: f.Capability, Actions: actionsOf(q.Spans),
-		ByApp: true, ByAction: true, ByBucket: true, Subjects: true,
-	})
+		Capability: f.Capability, Actions: actionsOf(q.Spans),
+		ByApp: true, ByAction: true, ByBucket: true, MaxApps: r.judge.cfg.MaxApps, Subjects: true,
+	}, f.Partner)
 	if err != nil {
 		return fmt.Errorf("reading what is usual: %w", err)
 	}

@@ -24,6 +24,7 @@ type Config struct {
 	DayEvery        time.Duration // between rounds that judge windows of days and whole periods
 	Lateness        time.Duration // event time by which records may come out of order
 	MaxUnregistered int           // unregistered names that are judged apart
+	MaxApps         int           // apps of a partner that evidence tells apart
 }
 
 // Store is what the judge reads and writes.

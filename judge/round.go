@@ -30,6 +30,9 @@ type round struct {
 	registry *schema.Registry
 	version  schema.Version
 	extents  []schema.Marker
+
+	named  []string // unregistered partners judged by name; nil until read
+	folded uint64   // unregistered partners that are not
 }
 
 // run judges, for one tier, what the markers since its last run have touched.
@@ -136,6 +139,13 @@ func (r *round) judgeTouched(ctx context.Context, tier schema.Resolution, minute
 		if err != nil {
 			return err
 		}
+		if tier == schema.Daily {
+			rest, err := r.rest(ctx, chunk)
+			if err != nil {
+				return err
+			}
+			activities = append(activities, rest...)
+		}
 		if err := r.judge.judgeActivities(ctx, r, tier, activities); err != nil {
 			return err
 		}
@@ -237,19 +247,60 @@ func (r *round) unregistered(ctx context.Context, cells []schema.UsageCell) (fun
 	if strangers <= r.judge.cfg.MaxUnregistered {
 		return nil, nil
 	}
+	if err := r.readStrangers(ctx); err != nil {
+		return nil, err
+	}
+	return func(partner string) bool {
+		_, registered := r.registry.Partners[partner]
+		_, named := slices.BinarySearch(r.named, partner)
+		return registered || named
+	}, nil
+}
+
+// readStrangers reads, once a round, which unregistered partners are judged by
+// name and how many are not.
+func (r *round) readStrangers(ctx context.Context) error {
+	if r.named != nil {
+		return nil
+	}
 	names, others, err := r.judge.store.Unregistered(ctx, slices.Sorted(maps.Keys(r.registry.Partners)), r.judge.cfg.MaxUnregistered)
 	if err != nil {
-		return nil, fmt.Errorf("reading unregistered partners: %w", err)
+		return fmt.Errorf("reading unregistered partners: %w", err)
 	}
 	r.judge.metrics.unregistered(len(names), others)
 	slices.Sort(names)
-	return func(partner string) bool {
-		if _, ok := r.registry.Partners[partner]; ok {
-			return true
-		}
-		_, ok := slices.BinarySearch(names, partner)
-		return ok
-	}, nil
+	r.named, r.folded = append([]string{}, names...), others
+	return nil
+}
+
+// rest returns the activity of the unregistered partners that are not judged by
+// name, added up; nil where there are none, or their slot is another instance's.
+func (r *round) rest(ctx context.Context, days []schema.Day) ([]usage.Activity, error) {
+	if !slices.Contains(r.judge.slots, schema.Slot(detectors.Folded)) {
+		return nil, nil
+	}
+	if err := r.readStrangers(ctx); err != nil || r.folded == 0 {
+		return nil, err
+	}
+	return []usage.Activity{{Partner: detectors.Folded, Days: days}}, nil
+}
+
+// usage reads the usage of partners. The rest alone, which has no name in the
+// store, is everybody who is not judged by name, added up.
+func (r *round) usage(ctx context.Context, q schema.UsageQuery, partners ...string) ([]schema.UsageCell, error) {
+	if !slices.Equal(partners, []string{detectors.Folded}) {
+		q.Partners = partners
+		return r.judge.store.Usage(ctx, q)
+	}
+	if err := r.readStrangers(ctx); err != nil {
+		return nil, err
+	}
+	q.NotPartners = append(slices.Sorted(maps.Keys(r.registry.Partners)), r.named...)
+	cells, err := r.judge.store.Usage(ctx, q)
+	for i := range cells {
+		cells[i].Partner = detectors.Folded
+	}
+	return cells, err
 }
 
 // open returns an activity for each partner that has findings that have not
@@ -366,7 +417,7 @@ func (r *round) ask(ctx context.Context, tier schema.Resolution, activities []us
 		for _, d := range r.judge.detectors {
 			for _, q := range d.Ask(r.registry, a) {
 				whole := q.Window == schema.WindowPeriod
-				if q.Window.Step() != tier && !(whole && tier == schema.Minute) {
+				if q.Window.Step() != tier && (!whole || tier != schema.Minute) {
 					continue
 				}
 				questions = append(questions, asked{Question: q, detector: d, id: q.ID()})

@@ -128,12 +128,10 @@ func (l *library) close() *Reject {
 	if r := l.leave(); r != nil {
 		return r
 	}
-	switch _, err := l.dec.ReadToken(); err {
-	case io.EOF:
-		return nil
-	default:
+	if _, err := l.dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return reject(NotJSON, "the JSON object ends at byte %d of %d: expected nothing after it, one object a record", l.dec.InputOffset(), len(l.record))
 	}
+	return nil
 }
 
 // unquote returns the text of a valid JSON string, in the record where it means

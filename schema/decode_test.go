@@ -137,6 +137,9 @@ func TestWhatIsNoEventIsRejectedWithItsReason(t *testing.T) {
 	f("true", NotObject, "is a truth value")
 	f("[1", NotJSON, "")
 	f(with(`"x":01`), NotJSON, "")
+	f(with(`"records":01`), NotJSON, "")
+	f(with(`"bytes":00`), NotJSON, "")
+	f(without("time", `"time":01541427791000`), NotJSON, "")
 	f(with(`"x":.5`), NotJSON, "")
 	f(with(`"x":1.`), NotJSON, "")
 	f(with(`"x":1e`), NotJSON, "")
@@ -292,7 +295,7 @@ func FuzzFastPathAgrees(f *testing.F) {
 	for _, s := range []string{
 		usual, least, with(`"app":"é"`), with("\"app\":\"\xff\""),
 		`"x":[{"y":"\\\""},1e5,true,null,-0.5e+10]`, `"app":"é","actor":null`, `"status":200,"records":9223372036854775807`,
-		`"2018-11-05T15:23:11.250999999+01:00"`, `"0000-02-29T23:59:59.9-23:59"`, "1541427791000", "1541427791", "-1", "1e3",
+		`"2018-11-05T15:23:11.250999999+01:00"`, `"0000-02-29T23:59:59.9-23:59"`, "1541427791000", "1541427791", "-1", "01", "1e3",
 		"partner", "a\\u0062", "\xed\xa0\x80", "日本語", "x\",\"subject\":\"y",
 	} {
 		f.Add([]byte(s))

@@ -23,7 +23,7 @@ func (r *Registry) Canonical() []byte {
 		fields.text("data", c.Data)
 		fields.day("deprecated", c.Deprecated)
 		fields.day("sunset", c.Sunset)
-		fmt.Fprintf(&b, "%s %s\n", yamlKey("  ", name), fields)
+		fmt.Fprintf(&b, "%s %s\n", yamlKey(name), fields)
 	}
 	b.WriteString("partners:\n")
 	for _, name := range slices.Sorted(maps.Keys(r.Partners)) {
@@ -31,7 +31,7 @@ func (r *Registry) Canonical() []byte {
 		agreement := flow{}
 		agreement.day("start", p.AgreementStart)
 		agreement.day("end", p.AgreementEnd)
-		fmt.Fprintf(&b, "%s\n    owner: %s\n    purpose: %s\n    agreement: %s\n", yamlKey("  ", name), yamlText(p.Owner), yamlText(p.Purpose), agreement)
+		fmt.Fprintf(&b, "%s\n    owner: %s\n    purpose: %s\n    agreement: %s\n", yamlKey(name), yamlText(p.Owner), yamlText(p.Purpose), agreement)
 		b.WriteString("    grants:\n")
 		for _, g := range p.Grants {
 			fmt.Fprintf(&b, "      - %s\n", g.flow())
@@ -89,11 +89,11 @@ func (f flow) String() string { return "{" + strings.Join(f, ", ") + "}" }
 // are all among those of YAML, and mean the same.
 func yamlText(s string) string { return strconv.QuoteToASCII(s) }
 
-// yamlKey writes the name of a field, with its colon. YAML takes one of more
+// yamlKey writes the name of a field of the first level, with its colon. YAML takes one of more
 // than 1024 characters only after a question mark.
-func yamlKey(indent, name string) string {
+func yamlKey(name string) string {
 	if q := yamlText(name); len(q) > 1000 {
-		return indent + "? " + q + "\n" + indent + ":"
+		return "  ? " + q + "\n  :"
 	}
-	return indent + yamlText(name) + ":"
+	return "  " + yamlText(name) + ":"
 }

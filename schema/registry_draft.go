@@ -61,7 +61,7 @@ func DraftRegistry(seen []Seen) []byte {
 capabilities:
 `)
 	for _, name := range slices.Sorted(maps.Keys(capabilities)) {
-		fmt.Fprintf(&b, "%s\n    # data: FILL IN, the kind of data it touches\n", yamlKey("  ", name))
+		fmt.Fprintf(&b, "%s\n    # data: FILL IN, the kind of data it touches\n", yamlKey(name))
 	}
 	b.WriteString("\npartners:\n")
 	for _, name := range slices.Sorted(maps.Keys(partners)) {
@@ -112,7 +112,7 @@ func (p *draft) add(s Seen) {
 }
 
 func (p *draft) write(b *bytes.Buffer, name string) {
-	fmt.Fprintf(b, "%s\n", yamlKey("  ", name))
+	fmt.Fprintf(b, "%s\n", yamlKey(name))
 	b.WriteString("    # owner: FILL IN, who answers for this partner inside the company\n")
 	b.WriteString("    # purpose: FILL IN, what it declared to need the data for\n")
 	fmt.Fprintf(b, "    agreement: {start: %s} # FILL IN, the agreement's own start and end; this is the day first seen\n", p.start)

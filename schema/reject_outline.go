@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strconv"
 
@@ -27,7 +28,7 @@ func Outline(record []byte, limit int) string {
 		end := o.dec.InputOffset()
 		if _, err := o.dec.ReadToken(); err == nil {
 			o.write(" and more after byte " + strconv.FormatInt(end, 10))
-		} else if err != io.EOF {
+		} else if !errors.Is(err, io.EOF) {
 			o.broken(err)
 		}
 	}
@@ -58,7 +59,7 @@ func (o *outline) write(s string) bool {
 
 // broken tells where the JSON ends before it should.
 func (o *outline) broken(err error) bool {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		o.write("(empty)")
 		return false
 	}

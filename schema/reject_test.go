@@ -88,10 +88,10 @@ func TestAReaderCountsEachItemOnce(t *testing.T) {
 		for range 2 { // what is left of one record must not enter the next
 			gotEvents, rejects, gotFiltered := r.Read([]byte(record), at)
 			if len(gotEvents) != events || gotFiltered != filtered || len(gotEvents)+len(rejects)+gotFiltered != 1 {
-				t.Fatalf("%s: %d events, rejects %v, %d filtered", record, len(gotEvents), rejects, gotFiltered)
+				t.Fatalf("%.100s: %d events, rejects %v, %d filtered", record, len(gotEvents), rejects, gotFiltered)
 			}
 			if len(rejects) == 1 && rejects[0].Reason != reason {
-				t.Fatalf("%s: got %v, want %s", record, rejects[0], reason)
+				t.Fatalf("%.100s: got %v, want %s", record, rejects[0], reason)
 			}
 		}
 	}
@@ -104,4 +104,7 @@ func TestAReaderCountsEachItemOnce(t *testing.T) {
 	f(mapping, `{"kind":"call","t":1541427791000,"p":"x"}`, 0, 0, BadMapping)
 	f(mapping, `{"kind":"call","t":4102444800000,"p":"x","s":"y"}`, 0, 0, TimeTooLate)
 	f(mapping, `{"kind":"other"`, 0, 0, NotJSON)
+	large := `{"kind":"other","x":"` + strings.Repeat("x", MaxRecord) + `"}`
+	f(nil, large, 0, 0, TooLarge)
+	f(mapping, large, 0, 0, TooLarge)
 }

@@ -117,6 +117,9 @@ type UsageCell struct {
 	Subjects, Actors, Bystanders []byte
 }
 
+// OtherApps is the name under which a partner's apps past max_apps are added up.
+const OtherApps = "(other apps)"
+
 // UsageQuery says which usage to read and what to group it by. The partner is
 // always grouped by.
 type UsageQuery struct {
@@ -127,6 +130,13 @@ type UsageQuery struct {
 	Slots      []uint8  // where not nil, only partners of these slots
 	Capability string   // where not empty, only this
 	Actions    []Action // where not nil, only these
+
+	// NotPartners, where not nil, leaves these out and adds all others up as one,
+	// without a name.
+	NotPartners []string
+	// MaxApps, where not 0, keeps the apps with the most calls apart and adds the
+	// others up as OtherApps.
+	MaxApps int
 
 	ByApp, ByCapability, ByAction, ByBucket bool
 	Subjects, Actors, Bystanders            bool // read the states too

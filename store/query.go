@@ -182,6 +182,11 @@ func plain(v reflect.Value, layout string) (value any, null bool) {
 	switch x := v.Interface().(type) {
 	case time.Time:
 		return x.Format(layout), false
+	case *time.Time: // of a Nullable column
+		if x == nil {
+			return nil, true
+		}
+		return x.Format(layout), false
 	case json.Marshaler: // large integers and decimals, which are numbers
 		if v.Kind() == reflect.Pointer && v.IsNil() {
 			return nil, true

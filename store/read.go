@@ -157,13 +157,16 @@ func (s *Store) Usage(ctx context.Context, q schema.UsageQuery) ([]schema.UsageC
 func usageSQL(q schema.UsageQuery) string {
 	keys := []string{"partner"}
 	columns := []string{"partner"}
+	if q.NotPartners != nil {
+		keys, columns = []string{"nobody"}, []string{"'' AS nobody"}
+	}
 	key := func(by bool, name, column string) {
 		if by {
 			keys, columns = append(keys, name), append(columns, column)
 		}
 	}
 	key(q.ByCapability, "capability", "capability")
-	key(q.ByApp, "app", "app")
+	key(q.ByApp, "one_app", "one_app")
 	key(q.ByAction, "action", "CAST(action AS Int8)")
 	key(q.ByBucket, "bucket", "toInt64(toUnixTimestamp(bucket))")
 	columns = append(columns, "sum(accesses)", "sum(attempts)", "sum(records)", "sum(bytes)",
@@ -188,12 +191,25 @@ func usageSQL(q schema.UsageQuery) string {
 	only(q.Buckets != nil, "bucket", numbers(q.Buckets))
 	only(q.Slots != nil, "slot", numbers(q.Slots))
 	only(q.Partners != nil, "partner", quoteAll(q.Partners))
+	if len(q.NotPartners) > 0 {
+		where = append(where, "NOT "+in("partner", quoteAll(q.NotPartners)))
+	}
 	only(q.Capability != "", "capability", quote(q.Capability))
 	only(q.Actions != nil, "action", quoteAll(spell(q.Actions)))
 
+	from := " FROM usage WHERE " + strings.Join(where, " AND ")
 	by := strings.Join(keys, ", ")
-	return "SELECT " + strings.Join(columns, ", ") + " FROM usage WHERE " + strings.Join(where, " AND ") +
+	return "WITH " + appSQL(q, from) + " AS one_app SELECT " + strings.Join(columns, ", ") + from +
 		" GROUP BY " + by + " ORDER BY " + by
+}
+
+// appSQL writes what an app counts as, among the rows that from chooses.
+func appSQL(q schema.UsageQuery, from string) string {
+	if q.MaxApps == 0 {
+		return "app"
+	}
+	return fmt.Sprintf("if((partner, app) IN (SELECT partner, app%s GROUP BY partner, app ORDER BY sum(accesses) + sum(attempts) DESC, app LIMIT %d BY partner), app, %s)",
+		from, q.MaxApps, quote(schema.OtherApps))
 }
 
 // Unregistered returns the names of partners that were seen and are not among

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -298,5 +299,51 @@ func TestAReadThatItsCallerEndedReturns(t *testing.T) {
 	}
 	if took := time.Since(before); took > 2*time.Second {
 		t.Errorf("took %v", took)
+	}
+}
+
+func TestAppsPastTheMostUsedAndPartnersThatAreNotNamedAreAddedUp(t *testing.T) {
+	s := open(t)
+	rows := &schema.UsageRows{}
+	day := int64(17883 * 86400)
+	for i, app := range []string{"a", "b", "c", "d"} {
+		leaf := schema.Leaf{Partner: "p", App: app, Capability: "c", Action: schema.Read}
+		add(rows, schema.Daily, day, leaf, schema.Counters{Accesses: uint64(10 - i)}, schema.EmptyState)
+	}
+	for _, partner := range []string{"q", "r"} {
+		leaf := schema.Leaf{Partner: partner, Capability: "c", Action: schema.Read}
+		add(rows, schema.Daily, day, leaf, schema.Counters{Accesses: 100}, schema.EmptyState)
+	}
+	if err := s.InsertUsage(t.Context(), schema.Marker{Range: batch(0, 6)}, rows); err != nil {
+		t.Fatal(err)
+	}
+	query := schema.UsageQuery{Resolution: schema.Daily, From: day, To: day + 86400}
+
+	byApp := query
+	byApp.Partners, byApp.ByApp, byApp.MaxApps = []string{"p"}, true, 2
+	cells, err := s.Usage(t.Context(), byApp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]uint64{}
+	for _, c := range cells {
+		got[c.App] = c.Accesses
+	}
+	if want := map[string]uint64{"a": 10, "b": 9, schema.OtherApps: 15}; !maps.Equal(got, want) {
+		t.Errorf("two apps apart and the others together are %v, want %v", got, want)
+	}
+
+	rest := query
+	rest.NotPartners = []string{"p"}
+	cells, err = s.Usage(t.Context(), rest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cells) != 1 || cells[0].Partner != "" || cells[0].Accesses != 200 {
+		t.Errorf("all partners but one are %+v, want one cell of 200 accesses", cells)
+	}
+	rest.NotPartners = []string{}
+	if cells, err = s.Usage(t.Context(), rest); err != nil || len(cells) != 1 || cells[0].Accesses != 234 {
+		t.Errorf("all partners are %+v, %v, want one cell of 234 accesses", cells, err)
 	}
 }

@@ -38,11 +38,11 @@ func (h *httpHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &response{w: w}
 	defer func() {
 		p := recover()
-		if p == nil || p == http.ErrAbortHandler {
-			if p != nil {
-				panic(p)
-			}
+		if p == nil {
 			return
+		}
+		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			panic(p)
 		}
 		h.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Msg("a request panicked")
 		out.fail(fmt.Errorf("internal error: %v", p))

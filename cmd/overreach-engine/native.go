@@ -396,11 +396,12 @@ func (c *nativeConn) watched(f func() error) error {
 	if deadlineErr := c.conn.SetReadDeadline(time.Now()); deadlineErr != nil {
 		return errors.Join(<-seen, deadlineErr)
 	}
-	if gone := <-seen; gone != nil {
-		return gone
-	}
+	gone := <-seen
 	if deadlineErr := c.conn.SetReadDeadline(time.Time{}); deadlineErr != nil {
-		return deadlineErr
+		return errors.Join(gone, deadlineErr)
+	}
+	if gone != nil {
+		return gone
 	}
 	return err
 }

@@ -128,8 +128,11 @@ func writeACLs(w io.Writer, c *Config) {
 func writeGrants(w io.Writer, c *Config) {
 	database, user := "`"+c.ClickHouse.Database+"`", "`"+c.ClickHouse.Username+"`"
 	_, _ = fmt.Fprintf(w, "-- ClickHouse, for overreach run:\nGRANT SELECT, INSERT ON %s.* TO %s;\n", database, user)
+	if c.ClickHouse.Cluster != "" {
+		_, _ = fmt.Fprintf(w, "GRANT SYSTEM SYNC REPLICA ON %s.* TO %s;\n", database, user)
+	}
 	_, _ = fmt.Fprintf(w, "-- ClickHouse, for overreach migrate, besides:\n"+
-		"GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER TTL, ALTER MATERIALIZE TTL ON %s.* TO %s;\n", database, user)
+		"GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER TTL, ALTER MATERIALIZE TTL ON %s.* TO %s;\n", database, user) //nolint:misspell // as ClickHouse spells it
 	if c.ClickHouse.Cluster != "" {
 		_, _ = fmt.Fprintf(w, "GRANT CLUSTER ON *.* TO %s;\n", user)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"strings"
 	"text/tabwriter"
@@ -23,8 +22,8 @@ are masked: it is said only where they come from.
 The file is named by --config or OVERREACH_CONFIG. Each setting has a variable:
 kafka.tls.ca is OVERREACH_KAFKA_TLS_CA; lists are parted by commas.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, origins, err := LoadConfig(a.configFile, os.LookupEnv, settingFlags(cmd.Flags()))
+		RunE: func(*cobra.Command, []string) error {
+			c, origins, err := a.loadConfig()
 			if err != nil {
 				return err
 			}

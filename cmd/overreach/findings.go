@@ -229,7 +229,7 @@ func people(e schema.Estimate) string {
 func against(f schema.Finding) string {
 	switch {
 	case f.Limit != nil && f.Ratio != nil:
-		return fmt.Sprintf("%.3g× %s", *f.Ratio, thousands(*f.Limit))
+		return fmt.Sprintf("limit %s, %.1f×", thousands(*f.Limit), *f.Ratio)
 	case f.DaysPast != nil:
 		return thousands(uint64(*f.DaysPast)) + " days past"
 	}

@@ -131,7 +131,10 @@ func (plainWriter) Close() error { return nil }
 
 func writeStory(ctx context.Context, w io.Writer, cfg story.Config) error {
 	b := bufio.NewWriterSize(w, 1<<20)
-	for line := range story.Lines(cfg) {
+	for line, err := range story.Lines(cfg) {
+		if err != nil {
+			return err
+		}
 		if _, err := b.Write(append(line, '\n')); err != nil {
 			return err
 		}

@@ -218,7 +218,7 @@ func newLogger(w io.Writer, level, format string) (zerolog.Logger, error) {
 		return zerolog.Logger{}, usagef("--log-format %q: expected console or json", format)
 	}
 	if format == "console" {
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, TimeLocation: time.UTC, NoColor: !terminal || os.Getenv("NO_COLOR") != ""}
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, TimeLocation: time.UTC, NoColor: !terminal || os.Getenv("NO_COLOR") != ""} //nolint:misspell // no-color.org spells it so
 	}
 	return zerolog.New(w).Level(parsed).With().Timestamp().Logger(), nil
 }

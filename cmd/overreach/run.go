@@ -110,7 +110,7 @@ func localLimits() consumer.Limits {
 func defaultJudge() judge.Config {
 	return judge.Config{
 		Interval: time.Second, HourEvery: 10 * time.Second, DayEvery: time.Minute,
-		Lateness: 5 * time.Minute, MaxUnregistered: 1000,
+		Lateness: 5 * time.Minute, MaxUnregistered: 1000, MaxApps: 100,
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,7 +39,6 @@ type service struct {
 	judge    *judge.Judge
 	registry *watchedRegistry
 	metrics  *prometheus.Registry
-	judged   atomic.Bool // a first round went well
 }
 
 // newService wires the parts. The store is open and migrated, and stays the
@@ -170,13 +168,13 @@ func (s *service) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if _, err := s.consumer.Streams(ctx); err != nil {
-		return errors.New("Kafka has not answered yet")
+		return errors.New("no answer from Kafka yet")
 	}
 	if _, partitions := s.consumer.Owned(); partitions == 0 {
 		return errors.New("the group has not assigned partitions yet")
 	}
 	if err := s.store.Ping(ctx); err != nil {
-		return fmt.Errorf("ClickHouse does not answer: %w", err)
+		return fmt.Errorf("no answer from ClickHouse: %w", err)
 	}
 	return nil
 }

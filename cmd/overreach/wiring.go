@@ -118,7 +118,8 @@ func (c *Config) service(version string) (serviceConfig, error) {
 	limits := consumer.DefaultLimits()
 	limits.Events, limits.Keys, limits.Age = c.Batch.MaxEvents, c.Batch.MaxKeys, time.Duration(c.Batch.MaxAge)
 	pace := defaultJudge()
-	pace.Interval, pace.Lateness, pace.MaxUnregistered = time.Duration(c.Judge.Interval), time.Duration(c.Time.Lateness), c.Judge.MaxUnregistered
+	pace.Interval, pace.Lateness = time.Duration(c.Judge.Interval), time.Duration(c.Time.Lateness)
+	pace.MaxUnregistered, pace.MaxApps = c.Judge.MaxUnregistered, c.Judge.MaxApps
 	cfg := serviceConfig{
 		consumer: consumer.Config{
 			Brokers: c.Kafka.Brokers, TLS: encryption, SASL: mechanism, Group: c.Kafka.Group, Topics: topics,

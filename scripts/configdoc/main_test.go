@@ -26,7 +26,7 @@ func TestThePageSaysWhatTheProgramDoes(t *testing.T) {
 }
 
 func TestEachSettingIsARowWithKindDefaultAndMeaning(t *testing.T) {
-	page, err := generate([]byte(`package main
+	_, err := generate([]byte(`package main
 
 // Config is all.
 type Config struct {
@@ -46,7 +46,7 @@ type ItemConfig struct {
 	if err == nil || !strings.Contains(err.Error(), "items has no comment") {
 		t.Errorf("a setting without a comment passes: %v", err)
 	}
-	page, err = generate([]byte(`package main
+	page, err := generate([]byte(`package main
 
 // Config is all.
 type Config struct {
