@@ -59,6 +59,7 @@ func used(q usage.Question, a usage.Answer) (schema.Finding, bool) {
 		Severity:      severity,
 		State:         schema.Open,
 		FirstCrossing: afterMinute(crossing),
+		Peak:          afterMinute(last), // it only grows
 		EvidenceFrom:  schema.DayOfSecond(first / 1000).Time(),
 		EvidenceTo:    (schema.DayOfSecond(last/1000) + 1).Time(),
 		FirstSeen:     instant(first),

@@ -183,7 +183,7 @@ func (r *round) slide(ctx context.Context, w schema.Window, questions []asked, o
 			func(b int, e window.Estimate) {
 				end := begin + int64(b+1)*step.Seconds()
 				a.Points = append(a.Points, usage.Point{
-					Begin: max(end-n*step.Seconds(), begin), End: end, Accesses: one.sums[b], People: schema.Estimate(e),
+					Begin: max(end-n*step.Seconds(), begin), End: end, Accesses: one.sums[b], People: schema.Estimate(e).AtMost(one.sums[b]),
 				})
 			})
 		if err != nil {
@@ -267,8 +267,8 @@ func (r *round) answerPeriods(ctx context.Context, questions []asked, of []int, 
 		}
 	}
 	for _, i := range of {
-		answers[i].People = schema.Estimate(people[i].subjects.Estimate())
-		answers[i].Bystanders = schema.Estimate(people[i].bystanders.Estimate())
+		answers[i].People = schema.Estimate(people[i].subjects.Estimate()).AtMost(answers[i].Total.Accesses)
+		answers[i].Bystanders = schema.Estimate(people[i].bystanders.Estimate()).AtMost(answers[i].Total.Accesses)
 	}
 	return nil
 }

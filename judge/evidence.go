@@ -122,7 +122,7 @@ func addTotals(f *schema.Finding, cells []schema.UsageCell) error {
 		f.FirstSeen, f.LastSeen = time.UnixMilli(total.FirstAccess).UTC(), time.UnixMilli(total.LastAccess).UTC()
 		f.Attempts = total.Attempts
 		if len(cells) > 0 && cells[0].Bystanders != nil {
-			e := schema.Estimate(bystanders.Estimate())
+			e := schema.Estimate(bystanders.Estimate()).AtMost(total.Accesses)
 			f.Bystanders = &e
 		}
 	}
@@ -131,7 +131,7 @@ func addTotals(f *schema.Finding, cells []schema.UsageCell) error {
 		for _, name := range slices.Sorted(maps.Keys(kinds[kind])) {
 			p := kinds[kind][name]
 			top = append(top, schema.Contributor{
-				Kind: kind, Name: name, Accesses: p.Accesses, Attempts: p.Attempts, People: schema.Estimate(p.people.Estimate()),
+				Kind: kind, Name: name, Accesses: p.Accesses, Attempts: p.Attempts, People: schema.Estimate(p.people.Estimate()).AtMost(p.Accesses),
 			})
 		}
 		slices.SortStableFunc(top, func(a, b schema.Contributor) int {

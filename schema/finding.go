@@ -32,6 +32,12 @@ type Estimate struct {
 	Value, Low, High uint64
 }
 
+// AtMost is the estimate where it is known that there are no more than n: there
+// are never more people than accesses.
+func (e Estimate) AtMost(n uint64) Estimate {
+	return Estimate{Value: min(e.Value, n), Low: min(e.Low, n), High: min(e.High, n)}
+}
+
 // Baseline is what a finding was compared with. Samples 0 means that there was
 // nothing to compare with.
 type Baseline struct {

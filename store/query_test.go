@@ -35,6 +35,10 @@ func TestQueryWritesEveryTypeInEveryFormat(t *testing.T) {
 	f("SELECT 1 AS x WHERE 0", TSV, "x\n")
 	f("SELECT 1 AS x WHERE 0", JSON, "")
 	f("CREATE TABLE t (x Int8) ENGINE = Memory", TSV, "")
+	const nullable = `SELECT toNullable(toDate('2018-12-18')) AS d, toNullable(toDateTime64('2018-12-18 01:02:03.450', 3, 'UTC')) AS ms,
+		CAST(NULL, 'Nullable(DateTime(\'UTC\'))') AS none`
+	f(nullable, TSV, "d\tms\tnone\n2018-12-18\t2018-12-18 01:02:03.450\t\\N\n")
+	f(nullable, JSON, `{"d":"2018-12-18","ms":"2018-12-18 01:02:03.450","none":null}`+"\n")
 	f("SELECT groupArray((toDateTime('2018-12-18 01:02:03', 'UTC'), 'x')) AS list", JSON, `{"list":[["2018-12-18 01:02:03","x"]]}`+"\n")
 }
 

@@ -1,0 +1,167 @@
+package judge
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/overreach/overreach/detectors"
+	"github.com/overreach/overreach/detectors/usage"
+	"github.com/overreach/overreach/schema"
+)
+
+// fewMinutes is up to how many touched minutes are read as such; for more, whole
+// days are, which names some partners in vain and is cheaper.
+const fewMinutes = 120
+
+// active reads which partners used which scopes on the days, in our slots.
+func (r *round) active(ctx context.Context, tier schema.Resolution, days []schema.Day, minutes []int64) ([]usage.Activity, error) {
+	q := schema.UsageQuery{
+		Resolution: schema.Daily, From: days[0].Second(), To: (days[len(days)-1] + 1).Second(),
+		Slots: r.judge.slots, ByCapability: true, ByAction: true, ByBucket: true,
+	}
+	if tier == schema.Minute && len(minutes) > 0 && len(minutes) <= fewMinutes {
+		q.Resolution, q.Buckets = schema.Minute, make([]int64, len(minutes))
+		for i, m := range minutes {
+			q.Buckets[i] = m * 60
+		}
+	}
+	cells, err := r.judge.store.Usage(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("reading who was active: %w", err)
+	}
+	apart, err := r.unregistered(ctx, cells)
+	if err != nil {
+		return nil, err
+	}
+	var activities []usage.Activity
+	for _, c := range cells { // sorted by partner
+		if apart != nil && !apart(c.Partner) {
+			continue
+		}
+		if n := len(activities); n == 0 || activities[n-1].Partner != c.Partner {
+			activities = append(activities, usage.Activity{Partner: c.Partner})
+		}
+		a := &activities[len(activities)-1]
+		day := schema.DayOfSecond(c.Bucket)
+		if _, ok := slices.BinarySearch(days, day); !ok {
+			continue
+		}
+		a.Days = append(a.Days, day)
+		a.Scopes = append(a.Scopes, usage.Scope{Capability: c.Capability, Action: c.Action})
+	}
+	for i := range activities {
+		tidy(&activities[i])
+	}
+	return activities, nil
+}
+
+// unregistered returns which partners among the cells are judged by name, nil
+// for all: the registered ones and the unregistered names with the lowest
+// hashes, so that every instance chooses alike.
+func (r *round) unregistered(ctx context.Context, cells []schema.UsageCell) (func(partner string) bool, error) {
+	strangers := 0
+	for i, c := range cells {
+		if _, ok := r.registry.Partners[c.Partner]; !ok && (i == 0 || cells[i-1].Partner != c.Partner) {
+			strangers++
+		}
+	}
+	if strangers <= r.judge.cfg.MaxUnregistered {
+		return nil, nil
+	}
+	if err := r.readStrangers(ctx); err != nil {
+		return nil, err
+	}
+	return func(partner string) bool {
+		_, registered := r.registry.Partners[partner]
+		_, named := slices.BinarySearch(r.named, partner)
+		return registered || named
+	}, nil
+}
+
+// readStrangers reads, once a round, which unregistered partners are judged by
+// name and how many are not.
+func (r *round) readStrangers(ctx context.Context) error {
+	if r.named != nil {
+		return nil
+	}
+	names, others, err := r.judge.store.Unregistered(ctx, slices.Sorted(maps.Keys(r.registry.Partners)), r.judge.cfg.MaxUnregistered)
+	if err != nil {
+		return fmt.Errorf("reading unregistered partners: %w", err)
+	}
+	r.judge.metrics.unregistered(len(names), others)
+	slices.Sort(names)
+	r.named, r.folded = append([]string{}, names...), others
+	return nil
+}
+
+// rest returns the activity of the unregistered partners that are not judged by
+// name, added up; nil where there are none, or their slot is another instance's.
+func (r *round) rest(ctx context.Context, days []schema.Day) ([]usage.Activity, error) {
+	if !slices.Contains(r.judge.slots, schema.Slot(detectors.Folded)) {
+		return nil, nil
+	}
+	if err := r.readStrangers(ctx); err != nil || r.folded == 0 {
+		return nil, err
+	}
+	return []usage.Activity{{Partner: detectors.Folded, Days: days}}, nil
+}
+
+// usage reads the usage of partners. The rest alone, which has no name in the
+// store, is everybody who is not judged by name, added up.
+func (r *round) usage(ctx context.Context, q schema.UsageQuery, partners ...string) ([]schema.UsageCell, error) {
+	if !slices.Equal(partners, []string{detectors.Folded}) {
+		q.Partners = partners
+		return r.judge.store.Usage(ctx, q)
+	}
+	if err := r.readStrangers(ctx); err != nil {
+		return nil, err
+	}
+	q.NotPartners = append(slices.Sorted(maps.Keys(r.registry.Partners)), r.named...)
+	cells, err := r.judge.store.Usage(ctx, q)
+	for i := range cells {
+		cells[i].Partner = detectors.Folded
+	}
+	return cells, err
+}
+
+// open returns an activity for each partner that has findings that have not
+// ended, in our slots, so that they are asked for again.
+func (r *round) open(ctx context.Context) ([]usage.Activity, error) {
+	findings, err := r.judge.store.Findings(ctx, schema.FindingsQuery{Slots: r.judge.slots, OpenOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("reading open findings: %w", err)
+	}
+	byPartner := map[string]*usage.Activity{}
+	for _, f := range findings {
+		a := byPartner[f.Partner]
+		if a == nil {
+			a = &usage.Activity{Partner: f.Partner}
+			byPartner[f.Partner] = a
+		}
+		a.Open = append(a.Open, f.FindingKey)
+		a.Days = append(a.Days, max(f.Period, 1))
+		if f.Capability != "" {
+			for _, action := range schema.Actions {
+				a.Scopes = append(a.Scopes, usage.Scope{Capability: f.Capability, Action: action})
+			}
+		}
+	}
+	activities := make([]usage.Activity, 0, len(byPartner))
+	for _, name := range slices.Sorted(maps.Keys(byPartner)) {
+		tidy(byPartner[name])
+		activities = append(activities, *byPartner[name])
+	}
+	return activities, nil
+}
+
+func tidy(a *usage.Activity) {
+	slices.Sort(a.Days)
+	a.Days = slices.Compact(a.Days)
+	slices.SortFunc(a.Scopes, func(x, y usage.Scope) int {
+		return cmp.Or(cmp.Compare(x.Capability, y.Capability), cmp.Compare(x.Action, y.Action))
+	})
+	a.Scopes = slices.Compact(a.Scopes)
+}

@@ -1,0 +1,188 @@
+package judge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/overreach/overreach/detectors"
+	"github.com/overreach/overreach/detectors/usage"
+	"github.com/overreach/overreach/schema"
+)
+
+// judgeActivities asks, answers and decides, some hundred partners at a time.
+func (r *round) judgeActivities(ctx context.Context, tier schema.Resolution, activities []usage.Activity) error {
+	for chunk := range slices.Chunk(activities, partnersAAsk) {
+		if err := r.decide(ctx, tier, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// asked is a question with the detector that asked it.
+type asked struct {
+	usage.Question
+	detector detectors.Detector
+	id       string
+}
+
+// decide judges one chunk of partners and writes what came out.
+func (r *round) decide(ctx context.Context, tier schema.Resolution, activities []usage.Activity) error {
+	questions, orphans := r.ask(tier, activities)
+	stored, err := r.stored(ctx, questions, orphans)
+	if err != nil {
+		return err
+	}
+	if tier == schema.Minute {
+		questions = slices.DeleteFunc(questions, func(q asked) bool { return canWait(q, stored) })
+	}
+	answers, err := r.answer(ctx, questions)
+	if err != nil {
+		return err
+	}
+	var findings []schema.Finding
+	for i, q := range questions {
+		f, ok, err := r.conclude(ctx, q, answers[i], stored)
+		if err != nil {
+			return err
+		}
+		before, had := stored[q.id]
+		if ok && (!had || !same(before, f)) {
+			findings = append(findings, f)
+			stored[q.id] = f
+		}
+	}
+	for _, key := range orphans {
+		if f, ok := stored[key.ID()]; ok && f.State == schema.Open {
+			findings = append(findings, r.withdrawn(f))
+			stored[key.ID()] = r.withdrawn(f)
+		}
+	}
+	return r.write(ctx, findings, stored)
+}
+
+// conclude returns the finding that an answer leads to, or the one that it
+// withdraws; none where there is none, and where the buckets that a former one
+// rested on are no longer kept.
+func (r *round) conclude(ctx context.Context, q asked, a usage.Answer, stored map[string]schema.Finding) (f schema.Finding, ok bool, err error) {
+	f, ok = q.detector.Judge(r.registry, q.Question, a)
+	before, had := stored[q.id]
+	if had && before.State != schema.Withdrawn && (!ok || f.People.Value < before.People.Value) {
+		expired, err := r.expired(ctx, q)
+		if err != nil || expired {
+			return schema.Finding{}, false, err
+		}
+		if !ok {
+			return r.withdrawn(before), true, nil
+		}
+	}
+	if !ok {
+		return schema.Finding{}, false, nil
+	}
+	if err := r.addEvidence(ctx, q, &f); err != nil {
+		return schema.Finding{}, false, fmt.Errorf("reading the evidence of a finding of %s: %w", q.Partner, err)
+	}
+	return f, true, nil
+}
+
+// withdrawn is a finding that no longer follows, as it was when it did.
+func (r *round) withdrawn(f schema.Finding) schema.Finding {
+	f.State, f.Registry = schema.Withdrawn, r.registry.SHA256
+	return f
+}
+
+// ask collects the questions that belong to the tier. A question about a whole
+// period belongs to the days' tier, and to each round as long as it cannot wait.
+// Orphans are open findings of the tier that nobody asks about any more, since
+// the registry no longer has what they were of.
+func (r *round) ask(tier schema.Resolution, activities []usage.Activity) (questions []asked, orphans []schema.FindingKey) {
+	for _, a := range activities {
+		first := len(questions)
+		for _, d := range r.judge.detectors {
+			for _, q := range d.Ask(r.registry, a) {
+				if q.Window.Step() == tier || q.Window == schema.WindowPeriod && tier == schema.Minute {
+					questions = append(questions, asked{Question: q, detector: d, id: q.ID()})
+				}
+			}
+		}
+		for _, key := range a.Open {
+			isIt := func(q asked) bool { return q.FindingKey == key }
+			if key.Window.Step() == tier && !slices.ContainsFunc(questions[first:], isIt) {
+				orphans = append(orphans, key)
+			}
+		}
+	}
+	return questions, orphans
+}
+
+// stored reads the findings that stand so far: of the questions, of their
+// neighbours in time, and the orphans.
+func (r *round) stored(ctx context.Context, questions []asked, orphans []schema.FindingKey) (map[string]schema.Finding, error) {
+	var ids []string
+	for _, q := range questions {
+		ids = append(ids, q.id, neighbour(q.FindingKey, -1).ID(), neighbour(q.FindingKey, +1).ID())
+	}
+	for _, key := range orphans {
+		ids = append(ids, key.ID())
+	}
+	stored := map[string]schema.Finding{}
+	if len(ids) == 0 {
+		return stored, nil
+	}
+	found, err := r.judge.store.Findings(ctx, schema.FindingsQuery{IDs: ids})
+	if err != nil {
+		return nil, fmt.Errorf("reading findings: %w", err)
+	}
+	for _, f := range found {
+		stored[f.ID()] = f.Finding
+	}
+	return stored, nil
+}
+
+// canWait reports whether a question about a whole period can wait for the days'
+// tier: its finding is there, and is as bad as it can be.
+func canWait(q asked, stored map[string]schema.Finding) bool {
+	f, ok := stored[q.id]
+	return q.Window == schema.WindowPeriod && ok && f.State == schema.Open && f.Accesses > 0
+}
+
+// neighbour returns the key of the finding one day before or after, for the
+// windows whose findings are of a day.
+func neighbour(k schema.FindingKey, days schema.Day) schema.FindingKey {
+	if k.Window.Step() != schema.Daily {
+		k.Period += days
+	}
+	return k
+}
+
+// expired reports whether the buckets that the question's windows are made of
+// are no longer all kept, in which case what was found stays.
+func (r *round) expired(ctx context.Context, q asked) (bool, error) {
+	if q.Window.Step() == schema.Daily {
+		return false, nil
+	}
+	sum := func(res schema.Resolution) (uint64, error) {
+		cells, err := r.judge.store.Usage(ctx, schema.UsageQuery{
+			Resolution: res, From: (q.Period - 1).Second(), To: (q.Period + 1).Second(), Partners: []string{q.Partner},
+		})
+		if err != nil || len(cells) == 0 {
+			return 0, err
+		}
+		return cells[0].Accesses, nil
+	}
+	fine, err := sum(q.Window.Step())
+	if err != nil {
+		return false, err
+	}
+	whole, err := sum(schema.Daily)
+	return fine < whole, err
+}
+
+// same reports whether two versions of a finding say the same.
+func same(a, b schema.Finding) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
