@@ -60,7 +60,8 @@ func (d StaleAccess) Ask(r *schema.Registry, a usage.Activity) []usage.Question 
 	var questions []usage.Question
 	for _, c := range slices.Compact(capabilities) {
 		for _, q := range d.ofCapability(r, a.Partner, c) {
-			if len(a.Days) == 0 || slices.ContainsFunc(q.Spans, func(s usage.Span) bool { return holdsAny(s, a.Days) }) {
+			touched := slices.ContainsFunc(q.Spans, func(s usage.Span) bool { return holdsAny(s, a.Days) })
+			if touched || len(a.Days) == 0 || slices.Contains(a.Open, q.FindingKey) {
 				questions = append(questions, q)
 			}
 		}
@@ -138,7 +139,7 @@ func (d StaleAccess) Judge(r *schema.Registry, q usage.Question, a usage.Answer)
 		lastAllowed := (q.Period - 1).Time()
 		f.LastAllowed, f.DaysPast = &lastAllowed, &past
 	}
-	end := f.LastSeen.Unix() + idle
+	end := afterMinute(f.LastSeen.UnixMilli()).Unix() + idle // to the minute, as the watermark rolls
 	if f.PeriodEnd != 0 {
 		end = min(end, f.PeriodEnd.Second())
 	}

@@ -58,15 +58,17 @@ func (d VolumeLimit) Ask(r *schema.Registry, a usage.Activity) []usage.Question 
 
 // periods returns the aligned periods in which a window ends that holds one of
 // the days, ascending: UTC days for windows of hours, calendar months for longer.
+// The 30 days from 31 January on end in three months.
 func periods(w schema.Window, days []schema.Day) []usage.Span {
 	var spans []usage.Span
 	for _, day := range days {
-		for _, d := range [2]schema.Day{day, lastReach(w, day)} {
+		for d, last := day, lastReach(w, day); d <= last; {
 			span := usage.Span{From: d, To: d + 1}
 			if w.Step() == schema.Daily {
 				span = usage.Span{From: d.Month(), To: d.NextMonth()}
 			}
 			spans = append(spans, span)
+			d = span.To
 		}
 	}
 	slices.SortFunc(spans, func(a, b usage.Span) int { return int(a.From - b.From) })
@@ -91,13 +93,20 @@ func (d VolumeLimit) Judge(r *schema.Registry, q usage.Question, a usage.Answer)
 	if !ok {
 		return schema.Finding{}, false
 	}
+	warns := func(p usage.Point) bool { return float64(p.People.Value) > float64(limit)*nearly/100 }
 	severity, crosses := schema.Critical, func(p usage.Point) bool { return p.People.Low > limit }
 	if !slices.ContainsFunc(a.Points, crosses) {
-		severity, crosses = schema.Warning, func(p usage.Point) bool { return float64(p.People.Value) > float64(limit)*nearly/100 }
+		severity, crosses = schema.Warning, warns
 	}
+	// What was critical goes on while it would be a warning: it does not end and
+	// begin again around the limit, and what lasts into the next period is open
+	// until that one is judged.
 	var first, last, peak *usage.Point
 	for i := range a.Points {
 		p := &a.Points[i]
+		if warns(*p) {
+			last = p
+		}
 		if !crosses(*p) {
 			continue
 		}
@@ -107,7 +116,6 @@ func (d VolumeLimit) Judge(r *schema.Registry, q usage.Question, a usage.Answer)
 		if p.People.Value > peak.People.Value {
 			peak = p
 		}
-		last = p
 	}
 	if first == nil {
 		return schema.Finding{}, false
@@ -149,10 +157,11 @@ func limitOf(r *schema.Registry, q usage.Question) (uint64, bool) {
 	return 0, false
 }
 
-// limitEnds returns when a crossing whose last window ended at last is over: the
-// end of the first whole window under the limit for windows of hours, of the
-// first day under it for 30 days, of the month for the month; never later than
-// the period, because what goes on after it is the next period's finding.
+// limitEnds returns when a crossing is over whose last window to make a finding
+// ended at last: with the first whole window that makes none for windows of
+// hours, the first such day for 30 days, the month for the month. What lasts to
+// the end of the period ends with it, because what goes on is the next period's
+// finding.
 func limitEnds(q usage.Question, last int64) int64 {
 	end := q.Spans[0].End()
 	switch q.Window {

@@ -143,6 +143,9 @@ func (r *round) open(ctx context.Context) ([]usage.Activity, error) {
 		}
 		a.Open = append(a.Open, f.FindingKey)
 		a.Days = append(a.Days, max(f.Period, 1))
+		if f.PeriodEnd != 0 {
+			a.Days = append(a.Days, f.PeriodEnd-1) // what lasts to there goes on in the next period
+		}
 		if f.Capability != "" {
 			for _, action := range schema.Actions {
 				a.Scopes = append(a.Scopes, usage.Scope{Capability: f.Capability, Action: action})

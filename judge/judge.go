@@ -30,6 +30,7 @@ type Config struct {
 // Store is what the judge reads and writes.
 type Store interface {
 	Extents(ctx context.Context) ([]schema.Marker, error)
+	// Markers returns at most limit of a partition's, by stream, partition and From.
 	Markers(ctx context.Context, after map[schema.Partition]int64, limit int) ([]schema.Marker, error)
 	Usage(ctx context.Context, q schema.UsageQuery) ([]schema.UsageCell, error)
 	Unregistered(ctx context.Context, registered []string, limit int) (names []string, others uint64, err error)

@@ -12,7 +12,7 @@ import (
 
 // What one step of a round holds at most.
 const (
-	markersARead = 2000
+	markersARead = 2000 // of each partition
 	daysASlice   = 31
 	partnersAAsk = 500
 )
@@ -41,7 +41,7 @@ func (r *round) run(ctx context.Context, tier schema.Resolution) error {
 			return fmt.Errorf("reading markers: %w", err)
 		}
 		to, minutes := r.chain(tier, markers)
-		full := len(markers) == markersARead
+		full := more(markers)
 		changed := j.judgedBy[tier] != 0 && j.judgedBy[tier] != r.version.Registry
 		rolls := j.watermark/60 > j.rolled[tier]/60 && !full
 		if len(to) == 0 && !changed && !rolls {
@@ -64,6 +64,20 @@ func (r *round) run(ctx context.Context, tier schema.Resolution) error {
 	}
 }
 
+// more reports whether a partition has more markers than were read at once.
+func more(markers []schema.Marker) bool {
+	read := map[schema.Partition]int{}
+	for _, m := range markers {
+		read[m.Partition]++
+	}
+	for _, n := range read {
+		if n >= markersARead {
+			return true
+		}
+	}
+	return false
+}
+
 // chain follows the markers of each partition from where the tier stands, each
 // beginning where the one before ended, and returns the new positions and the
 // minutes of event time that were touched, ascending.
@@ -82,6 +96,7 @@ func (r *round) chain(tier schema.Resolution, markers []schema.Marker) (map[sche
 		if ok && m.To <= at {
 			continue
 		}
+		delete(j.gapSince, m.Partition)
 		to[m.Partition] = m.To
 		for _, minute := range m.Minutes {
 			touched[int64(minute)] = struct{}{}
@@ -102,7 +117,6 @@ func (r *round) jump(m schema.Marker, at int64) bool {
 	if time.Since(since) < gapPatience {
 		return false
 	}
-	delete(j.gapSince, m.Partition)
 	j.logger.Warn().Str("stream", m.Stream).Int32("partition", m.Partition.Partition).Int64("from", at).Int64("to", m.From).
 		Msg("the markers of these offsets have expired before they were judged; what they touched is judged when it is touched again")
 	return true

@@ -94,7 +94,8 @@ func (w *watchedRegistry) watch(ctx context.Context) error {
 	}
 }
 
-// reload reads the file and takes it over where it is new and right.
+// reload reads the file and takes it over where it is new and right. Whoever asked
+// is answered also where nothing is new.
 func (w *watchedRegistry) reload(ctx context.Context, asked bool) {
 	text, err := os.ReadFile(w.file)
 	if err != nil {
@@ -103,16 +104,17 @@ func (w *watchedRegistry) reload(ctx context.Context, asked bool) {
 		}
 		return
 	}
-	if string(text) == w.text {
-		if asked {
-			w.log.Info().Str("file", w.file).Msg("the registry has not changed")
-		}
+	if string(text) == w.text && !asked {
 		return
 	}
 	w.text = string(text)
 	registry, err := schema.ParseRegistry(w.file, text)
 	if err != nil {
 		w.log.Warn().Err(err).Msg("the new registry is refused; the old one stays in force")
+		return
+	}
+	if now, _ := w.current(); now.SHA256 == registry.SHA256 {
+		w.log.Info().Str("file", w.file).Msg("the registry has not changed") // but for comments and order
 		return
 	}
 	if err := w.take(ctx, registry); err != nil {
