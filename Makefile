@@ -6,10 +6,10 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo test test-go lint build engine docs bench fuzz clean
+.PHONY: help demo test lint build engine docs bench python-client fuzz clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 demo: build engine ## See it find the story's partners, in about a minute; SERVE=1 keeps ClickHouse up
 	@bin/overreach demo --dir demo-data --scale $(SCALE) $(if $(SERVE),--serve)
@@ -40,6 +40,9 @@ docs: build engine ## Write docs/config.md and docs/tables.md anew from the code
 
 bench: engine ## Run the benchmarks; ratios count, absolute times vary
 	$(GO) test -run '^$$' -bench . -benchmem ./schema ./detectors/window ./consumer ./cmd/overreach
+
+python-client: build engine ## Read a finished run with clickhouse-connect, a client that is not ours
+	@scripts/check-python-client.sh
 
 fuzz: ## Fuzz each parser for FUZZTIME (default 30s)
 	@scripts/fuzz.sh

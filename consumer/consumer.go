@@ -72,6 +72,10 @@ func New(cfg Config, store Store, log zerolog.Logger, metrics *Metrics) *Consume
 	}
 }
 
+// sessionTimeout is after how long without a heartbeat the group gives this
+// instance's partitions to others: three missed heartbeats.
+const sessionTimeout = 10 * time.Second
+
 // Run reads until ctx ends, then flushes what it holds, leaves the group and
 // returns nil, within ten seconds. Before the cluster has answered once, what is
 // wrong with it is an error; later it waits and tries again. Run is called once.
@@ -98,6 +102,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		Dialer:           c.cluster.dialer(),
 		Topics:           c.cluster.topics,
 		JoinGroupBackoff: time.Second,
+		SessionTimeout:   sessionTimeout,
 	})
 	if err != nil {
 		return fmt.Errorf("joining group %s: %w", c.cfg.Group, err)

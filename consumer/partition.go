@@ -48,7 +48,7 @@ func (p *partition) run(ctx, write context.Context) {
 	case errors.Is(err, errOtherStream):
 		p.metrics.stopped.Inc()
 		defer p.metrics.stopped.Dec()
-		p.log.Error().Err(err).Msg("this partition stands still; give the topic another name, or tell that it is a new stream, and start again")
+		p.log.Error().Err(err).Msg("this partition stands still; give the topic another name and start again")
 	default:
 		p.log.Warn().Err(err).Msg("the last batch was not finished; the next owner of the partition does it")
 	}

@@ -100,20 +100,23 @@ func (d StaleAccess) ofCapability(r *schema.Registry, partner, capability string
 	return questions
 }
 
-// joined puts spans together where they follow each other for the same action or
-// are the same for two actions.
+// joined puts spans together where they follow each other for the same action,
+// and then where they are the same for two actions.
 func joined(spans []usage.Span) []usage.Span {
-	var out []usage.Span
+	var runs, out []usage.Span
 	for _, s := range spans {
-		if n := len(out); n > 0 && out[n-1].To == s.From && slices.Equal(out[n-1].Actions, s.Actions) {
-			out[n-1].To = s.To
-			continue
+		if n := len(runs); n > 0 && runs[n-1].To == s.From && slices.Equal(runs[n-1].Actions, s.Actions) {
+			runs[n-1].To = s.To
+		} else {
+			runs = append(runs, s)
 		}
+	}
+	for _, s := range runs {
 		if i := slices.IndexFunc(out, func(o usage.Span) bool { return o.From == s.From && o.To == s.To }); i >= 0 {
 			out[i].Actions = append(out[i].Actions, s.Actions...)
-			continue
+		} else {
+			out = append(out, s)
 		}
-		out = append(out, s)
 	}
 	return out
 }
@@ -152,15 +155,12 @@ func (d StaleAccess) Judge(r *schema.Registry, q usage.Question, a usage.Answer)
 
 func (StaleAccess) sentence(q usage.Question, a usage.Answer, past uint32) string {
 	why := map[string]string{
-		"agreement": "the agreement ended",
-		"grant":     "its grant ended",
-		"sunset":    "the capability was to be gone",
-		deprecated:  "the capability was deprecated",
+		schema.CauseAgreement: fmt.Sprintf("the agreement ended (%s)", q.Period-1),
+		schema.CauseGrant:     fmt.Sprintf("its grant ended (%s)", q.Period-1),
+		schema.CauseSunset:    fmt.Sprintf("the capability's last day (%s)", q.Period-1),
+		deprecated:            fmt.Sprintf("it was deprecated (%s)", q.Period),
 	}[q.Cause]
-	when := fmt.Sprintf("%s after %s (%s)", count(uint64(past), "day", "days"), why, q.Period-1)
-	if q.Cause == deprecated {
-		when = fmt.Sprintf("%s after %s (%s)", count(uint64(past), "day", "days"), why, q.Period)
-	}
+	when := fmt.Sprintf("%s after %s", count(uint64(past), "day", "days"), why)
 	if a.Total.Accesses == 0 {
 		return fmt.Sprintf("%s still tries %s %s; all %s were refused.", q.Partner, q.Capability, when, count(a.Total.Attempts, "attempt", "attempts"))
 	}

@@ -3,6 +3,7 @@ package detectors
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
@@ -51,6 +52,7 @@ func (d UnregisteredPartner) Judge(r *schema.Registry, q usage.Question, a usage
 	}
 	if _, ok := r.Partners[q.Partner]; ok {
 		f.State, f.EndedAt = schema.Ended, f.LastSeen
+		f.Sentence = strings.Replace(f.Sentence, "is not in the registry", "was not in the registry until now", 1)
 	}
 	return f, true
 }

@@ -142,14 +142,9 @@ func (r *round) open(ctx context.Context) ([]usage.Activity, error) {
 			byPartner[f.Partner] = a
 		}
 		a.Open = append(a.Open, f.FindingKey)
-		a.Days = append(a.Days, max(f.Period, 1))
+		askFor(a, &f.Finding)
 		if f.PeriodEnd != 0 {
 			a.Days = append(a.Days, f.PeriodEnd-1) // what lasts to there goes on in the next period
-		}
-		if f.Capability != "" {
-			for _, action := range schema.Actions {
-				a.Scopes = append(a.Scopes, usage.Scope{Capability: f.Capability, Action: action})
-			}
 		}
 	}
 	activities := make([]usage.Activity, 0, len(byPartner))
@@ -158,6 +153,47 @@ func (r *round) open(ctx context.Context) ([]usage.Activity, error) {
 		activities = append(activities, *byPartner[name])
 	}
 	return activities, nil
+}
+
+// following adds to the activities what asks for those findings of the tier
+// again whose evidence says what was usual on one of the touched days.
+func (r *round) following(ctx context.Context, tier schema.Resolution, activities []usage.Activity) error {
+	if len(activities) == 0 {
+		return nil
+	}
+	byPartner := map[string]int{}
+	for i, a := range activities {
+		byPartner[a.Partner] = i
+	}
+	findings, err := r.judge.store.Findings(ctx, schema.FindingsQuery{Partners: slices.Collect(maps.Keys(byPartner))})
+	if err != nil {
+		return fmt.Errorf("reading the findings that follow: %w", err)
+	}
+	again := slices.DeleteFunc(findings, func(f schema.VersionedFinding) bool {
+		before := schema.DayOf(f.EvidenceFrom)
+		usual := func(d schema.Day) bool { return d >= before-usualDays && d < before }
+		return f.Window.Step() != tier || f.State == schema.Withdrawn || !slices.ContainsFunc(activities[byPartner[f.Partner]].Days, usual)
+	})
+	for i := range again {
+		askFor(&activities[byPartner[again[i].Partner]], &again[i].Finding)
+	}
+	for i := range activities {
+		tidy(&activities[i])
+	}
+	return nil
+}
+
+// askFor adds to an activity what leads to a finding's question.
+func askFor(a *usage.Activity, f *schema.Finding) {
+	a.Days = append(a.Days, max(f.Period, 1))
+	if f.Window == schema.WindowPeriod {
+		a.Days = append(a.Days, schema.DayOf(f.FirstSeen)) // its period may begin before what it is about
+	}
+	if f.Capability != "" {
+		for _, action := range schema.Actions {
+			a.Scopes = append(a.Scopes, usage.Scope{Capability: f.Capability, Action: action})
+		}
+	}
 }
 
 func tidy(a *usage.Activity) {

@@ -78,6 +78,7 @@ type Judge struct {
 	judgedBy  map[schema.Resolution]uint32 // ordinal of the registry
 	rolled    map[schema.Resolution]int64  // watermark
 	lastRun   map[schema.Resolution]time.Time
+	lastRound time.Time // when the last round that went well began
 	watermark int64
 	gapSince  map[schema.Partition]time.Time
 }
@@ -146,7 +147,8 @@ func (j *Judge) Round(ctx context.Context, all bool) error {
 		extents:  extents,
 	}
 	for _, tier := range tiers {
-		if !all && started.Sub(j.lastRun[tier]) < j.every(tier) {
+		changed := j.judgedBy[tier] != 0 && j.judgedBy[tier] != ordinal
+		if !all && !changed && started.Sub(j.lastRun[tier]) < j.every(tier) {
 			continue
 		}
 		j.lastRun[tier] = started
@@ -154,7 +156,12 @@ func (j *Judge) Round(ctx context.Context, all bool) error {
 			return fmt.Errorf("judging windows in steps of a %s: %w", tier, err)
 		}
 	}
-	j.metrics.round(time.Since(started), j.watermark, latest(extents))
+	before := j.lastRound
+	if before.IsZero() {
+		before = started
+	}
+	j.lastRound = started
+	j.metrics.round(time.Since(started), time.Since(before), j.watermark, latest(extents))
 	return nil
 }
 

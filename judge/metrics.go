@@ -12,6 +12,7 @@ import (
 type Metrics struct {
 	rounds       prometheus.Histogram
 	watermarkAt  prometheus.Gauge
+	lag          prometheus.Gauge
 	delay        prometheus.Gauge
 	strangers    prometheus.Gauge
 	foldedNames  prometheus.Gauge
@@ -30,6 +31,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "overreach_judge_watermark_seconds", Help: "Event time up to which everything has been seen, seconds since 1970.",
 		}),
 		delay: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overreach_judge_delay_seconds", Help: "How long what was counted waited at most until the last round had judged it: since the round before began.",
+		}),
+		lag: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "overreach_judge_watermark_delay_seconds", Help: "Event time between the latest event and the watermark.",
 		}),
 		strangers: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -45,14 +49,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "overreach_judge_last_round_timestamp_seconds", Help: "When the last round of judging ended well, seconds since 1970.",
 		}),
 	}
-	r.MustRegister(m.rounds, m.watermarkAt, m.delay, m.strangers, m.foldedNames, m.changesTold, m.lastFinished)
+	r.MustRegister(m.rounds, m.watermarkAt, m.lag, m.delay, m.strangers, m.foldedNames, m.changesTold, m.lastFinished)
 	return m
 }
 
-func (m *Metrics) round(took time.Duration, watermark, latest int64) {
+func (m *Metrics) round(took, delay time.Duration, watermark, latest int64) {
 	m.rounds.Observe(took.Seconds())
+	m.delay.Set(delay.Seconds())
 	m.watermarkAt.Set(float64(watermark))
-	m.delay.Set(float64(latest - watermark))
+	m.lag.Set(float64(latest - watermark))
 	m.lastFinished.SetToCurrentTime()
 }
 

@@ -157,6 +157,9 @@ func (r *round) judgeTouched(ctx context.Context, tier schema.Resolution, minute
 			}
 			activities = append(activities, rest...)
 		}
+		if err := r.following(ctx, tier, activities); err != nil {
+			return err
+		}
 		if err := r.judgeActivities(ctx, tier, activities); err != nil {
 			return err
 		}

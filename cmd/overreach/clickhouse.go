@@ -28,8 +28,8 @@ clickhouse-driver, Grafana and others read it as they read a server.
 
 It answers this machine alone: it knows no users and no passwords. Where a default
 port is taken and no other is named, a free one is used; port 0 takes a free one.`,
-		Example: `  overreach clickhouse demo
-  overreach clickhouse demo --http 127.0.0.1:18123 --native 127.0.0.1:0`,
+		Example: `  overreach clickhouse demo-data
+  overreach clickhouse demo-data --http 127.0.0.1:18123 --native 127.0.0.1:0`,
 		Args: exactly("one folder", 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("native") {

@@ -132,12 +132,13 @@ type BatchConfig struct {
 	// Events in a batch.
 	MaxEvents int `yaml:"max_events" default:"100000"`
 	// Keys in a batch: pairs of a leaf (partner, app, capability, action) and a
-	// minute of event time. Each holds up to 16 KiB.
+	// minute of event time. Each holds some hundred bytes, and 16 KiB where more
+	// than 511 people were touched, which max_events bounds.
 	MaxKeys int `yaml:"max_keys" default:"50000"`
 	// How long an event waits. `0s` means two seconds, or a tenth of a second for
 	// each partition of the group where that is more, which keeps ClickHouse
 	// under ten inserts a second.
-	MaxAge Duration `yaml:"max_age" default:"2s"`
+	MaxAge Duration `yaml:"max_age" default:"0s"`
 }
 
 // JudgeConfig says how the judge works.

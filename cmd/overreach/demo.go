@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -43,7 +45,7 @@ them, prints what it found and compares that with what the story says must be
 found: exit code 1 where they differ.`,
 		Example: `  overreach demo
   overreach demo --serve
-  overreach query --local demo-data 'SELECT * FROM findings LIMIT 3' --format vertical`,
+  overreach query --local demo-data 'SELECT * FROM findings LIMIT 3' --format table`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), a, f) },
 	}
@@ -93,6 +95,9 @@ func runDemo(ctx context.Context, a *app, f demoFlags) (err error) {
 	registryFile := filepath.Join(f.dir, "registry.yaml")
 	if err := os.WriteFile(registryFile, cfg.Registry(), 0o600); err != nil {
 		return fmt.Errorf("writing the story's registry: %w", err)
+	}
+	if err := demoKey(f.dir, cfg.Seed); err != nil {
+		return err
 	}
 	started := time.Now()
 	l, err := startLocal(ctx, f.dir, localPartitions, a.log)
@@ -145,6 +150,17 @@ func runDemo(ctx context.Context, a *app, f demoFlags) (err error) {
 	_, _ = fmt.Fprintf(a.stderr, "\nClickHouse is up until Ctrl-C: native protocol at %s, HTTP at %s, database %s.\n  curl 'http://%s/?database=%s' --data-binary 'SELECT * FROM findings FORMAT PrettyCompact'\n",
 		l.engine.NativeAddr(), l.engine.HTTPAddr(), localDatabase, l.engine.HTTPAddr(), localDatabase)
 	<-ctx.Done()
+	return nil
+}
+
+// demoKey leaves a hash key that everyone knows in the folder: the people are
+// made up, and with the same key the estimates are the same for everybody.
+func demoKey(dir string, seed uint64) error {
+	sum := sha256.Sum256(fmt.Appendf(nil, "overreach demo %d", seed))
+	key := hex.EncodeToString(sum[:hashKeyBytes]) + "\n"
+	if err := os.WriteFile(filepath.Join(dir, keyFile), []byte(key), 0o600); err != nil {
+		return fmt.Errorf("keeping the hash key: %w", err)
+	}
 	return nil
 }
 

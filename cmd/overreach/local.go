@@ -88,9 +88,12 @@ func (l *local) forget(log zerolog.Logger) func(topic string, partition int32, t
 	}
 }
 
+// keyFile holds the hash key of a folder.
+const keyFile = "hash.key"
+
 // localKey returns the hash key of a folder, and makes it where there is none.
 func localKey(dir string) (string, error) {
-	file := filepath.Join(dir, "hash.key")
+	file := filepath.Join(dir, keyFile)
 	text, err := os.ReadFile(file) //nolint:gosec // the operator names the folder
 	if err == nil {
 		return strings.TrimSpace(string(text)), nil

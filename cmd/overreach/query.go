@@ -26,7 +26,7 @@ people_30d, people_monthly; the rows beneath: access_events, usage, rejects.
 All times are UTC. With --local DIR it reads what overreach run --local DIR left
 in that folder or is writing there now; otherwise the ClickHouse of the
 configuration.`,
-		Example: `  overreach query --local demo "SELECT partner, people, sentence FROM findings ORDER BY people DESC"
+		Example: `  overreach query --local demo-data "SELECT partner, people, sentence FROM findings ORDER BY people DESC"
   overreach query --format table "DESCRIBE granted_vs_used"
   overreach query --format json "SELECT * FROM coverage" | jq .missing`,
 		Args: exactly("one statement, in quotes", 1),

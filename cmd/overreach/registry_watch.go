@@ -27,6 +27,8 @@ type watchedRegistry struct {
 	log   zerolog.Logger
 	now   atomic.Pointer[registryVersion]
 	text  string // what was last read, good or not
+
+	waiting bool // for the store to record a new version
 }
 
 type registryVersion struct {
@@ -119,8 +121,12 @@ func (w *watchedRegistry) reload(ctx context.Context, asked bool) {
 	}
 	if err := w.take(ctx, registry); err != nil {
 		w.text = "" // tried again with the next look
-		w.log.Warn().Err(err).Msg("the new registry cannot be recorded; the old one stays in force until it can")
+		if !w.waiting {
+			w.log.Warn().Err(err).Msg("the new registry cannot be recorded; the old one stays in force until it can")
+		}
+		w.waiting = true
 		return
 	}
+	w.waiting = false
 	w.log.Info().Str("file", w.file).Str("sha256", registry.SHA256).Msg("a new registry is in force; every partner is judged again")
 }

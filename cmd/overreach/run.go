@@ -86,7 +86,7 @@ func localService(l *local, topic consumer.Topic, registryFile, listen string, a
 	}
 	key, fingerprint, err := parseHashKey(text)
 	if err != nil {
-		return serviceConfig{}, fmt.Errorf("%s: %w", filepath.Join(l.dir, "hash.key"), err)
+		return serviceConfig{}, fmt.Errorf("%s: %w", filepath.Join(l.dir, keyFile), err)
 	}
 	return serviceConfig{
 		consumer: consumer.Config{

@@ -94,7 +94,7 @@ CREATE OR REPLACE VIEW people_daily
     partner     String COMMENT 'The third party',
     capability  String COMMENT 'Part of the API; empty: all of the partner''s together, which is less than the sum where people are in several',
     people      UInt64 COMMENT 'Distinct people whose data was touched by accesses, estimated by uniqCombined64(14)',
-    people_low  UInt64 COMMENT 'Lower end of the 95% interval; equal to people where counted exactly (up to 512)',
+    people_low  UInt64 COMMENT 'Lower end of the 95% interval; equal to people where counted exactly (up to 511)',
     people_high UInt64 COMMENT 'Upper end of the 95% interval',
     accesses    UInt64 COMMENT 'Number of calls that were not refused',
     attempts    UInt64 COMMENT 'Number of calls that were refused'
@@ -120,7 +120,7 @@ CREATE OR REPLACE VIEW people_monthly
     partner     String COMMENT 'The third party',
     capability  String COMMENT 'Part of the API; empty: all of the partner''s together, which is less than the sum where people are in several',
     people      UInt64 COMMENT 'Distinct people whose data was touched by accesses, estimated by uniqCombined64(14)',
-    people_low  UInt64 COMMENT 'Lower end of the 95% interval; equal to people where counted exactly (up to 512)',
+    people_low  UInt64 COMMENT 'Lower end of the 95% interval; equal to people where counted exactly (up to 511)',
     people_high UInt64 COMMENT 'Upper end of the 95% interval',
     accesses    UInt64 COMMENT 'Number of calls that were not refused',
     attempts    UInt64 COMMENT 'Number of calls that were refused'
@@ -146,7 +146,7 @@ CREATE OR REPLACE VIEW people_30d
     partner     String COMMENT 'The third party',
     capability  String COMMENT 'Part of the API; empty: all of the partner''s together, which is less than the sum where people are in several',
     people      UInt64 COMMENT 'Distinct people whose data was touched by accesses in the 30 days, estimated by uniqCombined64(14)',
-    people_low  UInt64 COMMENT 'Lower end of the 95% interval; equal to people where counted exactly (up to 512)',
+    people_low  UInt64 COMMENT 'Lower end of the 95% interval; equal to people where counted exactly (up to 511)',
     people_high UInt64 COMMENT 'Upper end of the 95% interval',
     accesses    UInt64 COMMENT 'Number of calls in the 30 days that were not refused',
     attempts    UInt64 COMMENT 'Number of calls in the 30 days that were refused'

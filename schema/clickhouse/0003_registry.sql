@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS streams
     stream               String               COMMENT 'Life of a topic: cluster/topic@epoch',
     cluster              String               COMMENT 'Id of the Kafka cluster',
     topic                String               COMMENT 'Kafka topic',
-    epoch                UInt32               COMMENT 'Which life of the topic, from 0',
+    epoch                UInt32               COMMENT 'Which life of the topic, from 1',
     `group`              String               COMMENT 'Consumer group that reads it',
     hash_key_fingerprint String               COMMENT 'Fingerprint of the key under which people are hashed',
     backfill             Bool                 COMMENT 'Whether it is left out of the watermark',

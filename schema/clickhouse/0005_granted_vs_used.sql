@@ -16,7 +16,7 @@ CREATE OR REPLACE VIEW granted_vs_used
     last_access     Nullable(DateTime64(3, 'UTC')) COMMENT 'Last access, UTC; NULL: none',
     last_attempt    Nullable(DateTime64(3, 'UTC')) COMMENT 'Last attempt, UTC; NULL: none',
     people          UInt64         COMMENT 'Distinct people whose data was touched by accesses, estimated by uniqCombined64(14)',
-    people_low      UInt64         COMMENT 'Lower end of the 95% interval; equal to people where counted exactly (up to 512)',
+    people_low      UInt64         COMMENT 'Lower end of the 95% interval; equal to people where counted exactly (up to 511)',
     people_high     UInt64         COMMENT 'Upper end of the 95% interval',
     bystanders      UInt64         COMMENT 'Distinct people touched on behalf of another, estimated by uniqCombined64(14)',
     bystanders_low  UInt64         COMMENT 'Lower end of the 95% interval',

@@ -123,7 +123,7 @@ All times are UTC. People are keyed hashes. Read the views: they are right befor
 		}
 		fmt.Fprintf(&b, "\n### %s\n\n%s.\n", t.Name, strings.TrimSuffix(t.Comment, "."))
 		if t.Engine != "View" {
-			fmt.Fprintf(&b, "\n%s, sorted by `%s`", t.Engine, t.SortingKey)
+			fmt.Fprintf(&b, "\n%s, sorted by `%s`", t.Engine, strings.ReplaceAll(t.SortingKey, "`", ""))
 			if t.PartitionKey != "" {
 				fmt.Fprintf(&b, ", partitioned by `%s`", t.PartitionKey)
 			}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/overreach/overreach/story"
+)
+
+func TestAnHTTPClientReadsTheFindingsOfAFinishedRun(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	sample := filepath.Join("..", "..", "schema", "testdata", "github.ndjson")
+	printed := run(t, "run", "--local", dir, "--mapping", "github", "--from", sample, "--json")
+	p := start(t, "clickhouse", dir, "--native", "127.0.0.1:0", "--http", "127.0.0.1:0")
+	p.until("it says how to connect", func() bool { return strings.Contains(p.stdout.String(), "Grafana ") })
+	at, ok := runningEngine(dir)
+	if !ok {
+		t.Fatal("the folder does not say where its engine is")
+	}
+	if status, body := httpGet(t, "http://"+at.HTTP+"/ping"); status != http.StatusOK || body != "Ok.\n" {
+		t.Errorf("/ping says %d %q", status, body)
+	}
+
+	client := http.Client{Timeout: soon}
+	res, err := client.Post("http://"+at.HTTP+"/?database="+localDatabase, "text/plain",
+		strings.NewReader("SELECT id, partner, people, sentence, contributors FROM findings ORDER BY id FORMAT JSON"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }() // it was only read
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("status %d, %v: %s", res.StatusCode, err, text)
+	}
+	type finding struct{ ID, Partner, Sentence string }
+	var answer struct{ Data []finding }
+	if err := json.Unmarshal(text, &answer); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	read := map[string]finding{}
+	for _, f := range answer.Data {
+		read[f.ID] = f
+	}
+	lines := strings.Split(strings.TrimSpace(printed), "\n")
+	if len(lines) != len(read) || len(read) == 0 {
+		t.Errorf("the client reads %d findings, run printed %d", len(read), len(lines))
+	}
+	for _, line := range lines {
+		var f finding
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatal(err)
+		}
+		if read[f.ID] != f || f.Sentence == "" {
+			t.Errorf("the client reads %+v, run printed %+v", read[f.ID], f)
+		}
+	}
+	p.stop()
+}
+
+func TestTheDemoFindsTheStoryAndNothingElse(t *testing.T) {
+	t.Parallel()
+	cfg := story.Default()
+	cfg.Scale = story.MinScale
+	type key struct{ Detector, Partner, Capability, Window, Cause, Severity, State string }
+	want := map[key]bool{}
+	for _, e := range cfg.Expected() {
+		want[key{e.Detector, e.Partner, e.Capability, string(e.Window), e.Cause, string(e.Severity), string(e.State)}] = true
+	}
+	printed := run(t, "demo", "--scale", "0.0005", "--dir", filepath.Join(t.TempDir(), "demo"), "--json")
+	got := map[key]bool{}
+	for line := range strings.Lines(printed) {
+		var k key
+		if err := json.Unmarshal([]byte(line), &k); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		got[k] = true
+		if !want[k] {
+			t.Errorf("found and not of the story: %+v", k)
+		}
+	}
+	for k := range want {
+		if !got[k] {
+			t.Errorf("of the story and not found: %+v", k)
+		}
+	}
+	if n := strings.Count(printed, "\n"); n != len(cfg.Expected()) {
+		t.Errorf("it printed %d findings, the story has %d", n, len(cfg.Expected()))
+	}
+}
+
+func TestTheProgramIsOneStaticFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "overreach")
+	build := exec.Command("go", "build", "-trimpath", "-o", file, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	f, err := elf.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+			t.Errorf("it has a segment %s: it needs a loader, and so files of the system", p.Type)
+		}
+	}
+	out, err := exec.Command(file, "--version").Output()
+	if err != nil || !bytes.HasPrefix(out, []byte("overreach ")) {
+		t.Errorf("--version says %q, %v", out, err)
+	}
+}
