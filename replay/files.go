@@ -44,6 +44,10 @@ func Files(ctx context.Context, cfg Config, files ...string) (Result, error) {
 	return result, err
 }
 
+// LinesOf yields the lines of one file, as Files reads them. A line is valid until
+// the next one; an error ends the sequence.
+func LinesOf(file string) iter.Seq2[[]byte, error] { return new(source).linesOf(file) }
+
 // source reads lines from files and remembers which came from where.
 type source struct {
 	files  []string

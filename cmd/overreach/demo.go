@@ -142,7 +142,7 @@ func runDemo(ctx context.Context, a *app, f demoFlags) (err error) {
 		return fmt.Errorf("the findings differ from the story's list in %d places", len(differences))
 	}
 	_, _ = fmt.Fprintf(a.stderr, "\n%s events over %d days, judged in %.0f s; the findings are the story's list exactly.\n",
-		grouped(sent.Lines), cfg.Days, time.Since(started).Seconds())
+		thousands(uint64(sent.Lines)), cfg.Days, time.Since(started).Seconds())
 	if !f.serve {
 		demoNext(a.stderr, f.dir)
 		return nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"time"
 
@@ -26,13 +25,4 @@ func progress(w io.Writer, what, unit string, total int64, read func(replay.Coun
 		progressbar.OptionClearOnFinish(),
 	)
 	return func(c replay.Counts) { _ = bar.Set64(read(c)) } // a bar that fails is no reason to stop
-}
-
-// grouped writes a number with a comma before each group of three digits.
-func grouped(n int64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

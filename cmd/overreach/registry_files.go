@@ -1,19 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/dchest/siphash"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/replay"
@@ -31,7 +25,7 @@ func seenInFiles(ctx context.Context, a *app, files []string, mappingName string
 	}
 	u := fileUsage{reader: schema.NewReader(mapping, schema.DefaultTimeLimits()), now: time.Now().UnixMilli(), minutes: map[minuteKey]*minuteCell{}}
 	for _, file := range files {
-		if err := u.read(ctx, a.stdin, file); err != nil {
+		if err := u.read(ctx, file); err != nil {
 			return nil, err
 		}
 	}
@@ -72,49 +66,20 @@ type cellsKey struct {
 }
 
 // read counts the lines of a file, plain or packed with gzip or zstd.
-func (u *fileUsage) read(ctx context.Context, stdin io.Reader, name string) (err error) {
-	in := stdin
-	if name != replay.Stdin {
-		file, err := os.Open(name) //nolint:gosec // the user names it
+func (u *fileUsage) read(ctx context.Context, name string) error {
+	n := 0
+	for line, err := range replay.LinesOf(name) {
 		if err != nil {
-			return fmt.Errorf("--from: %w", err)
+			return fmt.Errorf("--from %s: %w", name, err)
 		}
-		defer func() { _ = file.Close() }() // it was only read
-		in = file
-	}
-	if in, err = unpacked(in); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	lines := bufio.NewScanner(in)
-	lines.Buffer(make([]byte, 256<<10), replay.MaxLine)
-	for n := 1; lines.Scan(); n++ {
-		if line := lines.Bytes(); len(bytes.TrimSpace(line)) > 0 {
+		if n++; len(bytes.TrimSpace(line)) > 0 {
 			u.add(line, name, n)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
 	return nil
-}
-
-// unpacked returns what r holds, unpacked where it begins as gzip or zstd do.
-func unpacked(r io.Reader) (io.Reader, error) {
-	b := bufio.NewReaderSize(r, 256<<10)
-	head, err := b.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		return gzip.NewReader(b)
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		return zstd.NewReader(b, zstd.WithDecoderConcurrency(1))
-	}
-	return b, nil
 }
 
 func (u *fileUsage) add(line []byte, file string, n int) {
