@@ -32,7 +32,7 @@ func (r *round) active(ctx context.Context, tier schema.Resolution, days []schem
 	if err != nil {
 		return nil, fmt.Errorf("reading who was active: %w", err)
 	}
-	apart, err := r.unregistered(ctx, cells)
+	apart, err := r.unregistered(ctx, tier, cells)
 	if err != nil {
 		return nil, err
 	}
@@ -59,41 +59,52 @@ func (r *round) active(ctx context.Context, tier schema.Resolution, days []schem
 }
 
 // unregistered returns which partners among the cells are judged by name, nil
-// for all: the registered ones and the unregistered names with the lowest
-// hashes, so that every instance chooses alike.
-func (r *round) unregistered(ctx context.Context, cells []schema.UsageCell) (func(partner string) bool, error) {
-	strangers := 0
+// for all: the registered ones and, of the strangers that were ever seen, the
+// names with the lowest hashes, so that every instance chooses alike. They are
+// read again with the days' tier, and before that where new names are too many.
+func (r *round) unregistered(ctx context.Context, tier schema.Resolution, cells []schema.UsageCell) (func(partner string) bool, error) {
+	j := r.judge
+	strangers, fresh := 0, 0
 	for i, c := range cells {
-		if _, ok := r.registry.Partners[c.Partner]; !ok && (i == 0 || cells[i-1].Partner != c.Partner) {
-			strangers++
+		if _, ok := r.registry.Partners[c.Partner]; ok || i > 0 && cells[i-1].Partner == c.Partner {
+			continue
+		}
+		strangers++
+		if _, ok := slices.BinarySearch(j.named, c.Partner); !ok {
+			fresh++
 		}
 	}
-	if strangers <= r.judge.cfg.MaxUnregistered {
+	if strangers == 0 || tier != schema.Daily && j.named != nil && j.folded == 0 && len(j.named)+fresh <= j.cfg.MaxUnregistered {
 		return nil, nil
 	}
-	if err := r.readStrangers(ctx); err != nil {
+	if err := r.readStrangers(ctx); err != nil || j.folded == 0 {
 		return nil, err
 	}
-	return func(partner string) bool {
-		_, registered := r.registry.Partners[partner]
-		_, named := slices.BinarySearch(r.named, partner)
-		return registered || named
-	}, nil
+	return r.byName, nil
+}
+
+// byName reports whether a partner is judged by name: all are where the
+// strangers are not too many.
+func (r *round) byName(partner string) bool {
+	_, registered := r.registry.Partners[partner]
+	_, named := slices.BinarySearch(r.judge.named, partner)
+	return r.judge.folded == 0 || registered || named || partner == detectors.Folded
 }
 
 // readStrangers reads, once a round, which unregistered partners are judged by
 // name and how many are not.
 func (r *round) readStrangers(ctx context.Context) error {
-	if r.named != nil {
+	j := r.judge
+	if r.strangersRead {
 		return nil
 	}
-	names, others, err := r.judge.store.Unregistered(ctx, slices.Sorted(maps.Keys(r.registry.Partners)), r.judge.cfg.MaxUnregistered)
+	names, others, err := j.store.Unregistered(ctx, slices.Sorted(maps.Keys(r.registry.Partners)), j.cfg.MaxUnregistered)
 	if err != nil {
 		return fmt.Errorf("reading unregistered partners: %w", err)
 	}
-	r.judge.metrics.unregistered(len(names), others)
 	slices.Sort(names)
-	r.named, r.folded = append([]string{}, names...), others
+	j.named, j.folded, r.strangersRead = append([]string{}, names...), others, true
+	j.metrics.unregistered(len(names), others)
 	return nil
 }
 
@@ -103,7 +114,7 @@ func (r *round) rest(ctx context.Context, days []schema.Day) ([]usage.Activity, 
 	if !slices.Contains(r.judge.slots, schema.Slot(detectors.Folded)) {
 		return nil, nil
 	}
-	if err := r.readStrangers(ctx); err != nil || r.folded == 0 {
+	if err := r.readStrangers(ctx); err != nil || r.judge.folded == 0 {
 		return nil, err
 	}
 	return []usage.Activity{{Partner: detectors.Folded, Days: days}}, nil
@@ -119,7 +130,7 @@ func (r *round) usage(ctx context.Context, q schema.UsageQuery, partners ...stri
 	if err := r.readStrangers(ctx); err != nil {
 		return nil, err
 	}
-	q.NotPartners = append(slices.Sorted(maps.Keys(r.registry.Partners)), r.named...)
+	q.NotPartners = append(slices.Sorted(maps.Keys(r.registry.Partners)), r.judge.named...)
 	cells, err := r.judge.store.Usage(ctx, q)
 	for i := range cells {
 		cells[i].Partner = detectors.Folded

@@ -101,6 +101,9 @@ func (r *round) ask(tier schema.Resolution, activities []usage.Activity) (questi
 	for _, a := range activities {
 		first := len(questions)
 		for _, d := range r.judge.detectors {
+			if !r.byName(a.Partner) {
+				break // a stranger that made room for another: it is part of the rest now
+			}
 			for _, q := range d.Ask(r.registry, a) {
 				if q.Window.Step() == tier || q.Window == schema.WindowPeriod && tier == schema.Minute {
 					questions = append(questions, asked{Question: q, detector: d, id: q.ID()})

@@ -78,6 +78,8 @@ type Judge struct {
 	judgedBy  map[schema.Resolution]uint32 // ordinal of the registry
 	rolled    map[schema.Resolution]int64  // watermark
 	lastRun   map[schema.Resolution]time.Time
+	named     []string  // unregistered partners judged by name, ascending
+	folded    uint64    // unregistered partners that are not
 	lastRound time.Time // when the last round that went well began
 	watermark int64
 	gapSince  map[schema.Partition]time.Time

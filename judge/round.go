@@ -28,8 +28,7 @@ type round struct {
 	version  schema.Version
 	extents  []schema.Marker
 
-	named  []string // unregistered partners judged by name; nil until read
-	folded uint64   // unregistered partners that are not
+	strangersRead bool // the judge's named and folded are this round's
 }
 
 // run judges, for one tier, what the markers since its last run have touched.

@@ -1,0 +1,48 @@
+package judge
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/overreach/overreach/detectors"
+	"github.com/overreach/overreach/schema"
+)
+
+// shelf is a Store of findings.
+type shelf struct {
+	Store
+	findings []schema.VersionedFinding
+}
+
+func (s shelf) Findings(context.Context, schema.FindingsQuery) ([]schema.VersionedFinding, error) {
+	return s.findings, nil
+}
+
+func TestWhatIsOpenAtTheEndOfItsPeriodIsAskedForInTheNextOne(t *testing.T) {
+	registry, err := schema.ParseRegistry("r", []byte("capabilities: {}\npartners: {p: {agreement: {start: 2018-01-01}, limits: [{people: 100, per: 30 days}, {people: 9, per: hour}]}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const january = schema.Day(17897) // 2019-01-01
+	f := func(w schema.Window, first, end schema.Day) {
+		t.Helper()
+		key := schema.FindingKey{Detector: "volume_limit", Partner: "p", Window: w, Cause: "limit", Period: first}
+		s := shelf{findings: []schema.VersionedFinding{{Finding: schema.Finding{FindingKey: key, PeriodEnd: end, State: schema.Open}}}}
+		activities, err := (&round{judge: &Judge{store: s}}).open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asked []schema.Day
+		for _, q := range (detectors.VolumeLimit{}).Ask(registry, activities[0]) {
+			if q.Window == w {
+				asked = append(asked, q.Period)
+			}
+		}
+		if !slices.Contains(asked, first) || !slices.Contains(asked, end) {
+			t.Errorf("%s from %s on: asked for %v, want it and %s", w, first, asked, end)
+		}
+	}
+	f(schema.Window30d, january, january.NextMonth())
+	f(schema.WindowHour, january, january+1)
+}

@@ -1,0 +1,110 @@
+package judge
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/overreach/overreach/schema"
+)
+
+// part is partition i of the stream of these tests.
+func part(i int32) schema.Partition { return schema.Partition{Stream: "k/t@1", Partition: i} }
+
+// extent is what is counted of a partition: up to an offset, and the second of
+// its latest event.
+func extent(i int32, to, last int64) schema.Marker {
+	return schema.Marker{Range: schema.Range{Partition: part(i), To: to}, LastEvent: last*1000 + 999}
+}
+
+func TestTheWatermarkIsWhatEverybodyHasPassed(t *testing.T) {
+	const lateness = 60
+	f := func(what string, extents []schema.Marker, ends map[schema.Partition]int64, before, want int64) {
+		t.Helper()
+		if got := watermark(extents, ends, lateness, before); got != want {
+			t.Errorf("%s: got %d, want %d", what, got, want)
+		}
+	}
+	type ends = map[schema.Partition]int64
+	f("nothing is read", nil, nil, 0, 0)
+	f("nothing is counted yet", nil, ends{part(0): 10}, 0, 0)
+	f("all are caught up: the latest event", []schema.Marker{extent(0, 10, 500), extent(1, 7, 900)}, ends{part(0): 10, part(1): 7}, 0, 900)
+	f("one is behind: its latest, less the lateness", []schema.Marker{extent(0, 9, 500), extent(1, 7, 900)}, ends{part(0): 10, part(1): 7}, 0, 440)
+	f("two are behind: the lesser", []schema.Marker{extent(0, 9, 500), extent(1, 6, 400)}, ends{part(0): 10, part(1): 7}, 0, 340)
+	f("one is silent and caught up", []schema.Marker{extent(0, 9, 500), extent(1, 7, 100)}, ends{part(0): 10, part(1): 7}, 0, 440)
+	f("one is empty", []schema.Marker{extent(0, 10, 500)}, ends{part(0): 10, part(1): 0}, 0, 500)
+	f("one is not begun", []schema.Marker{extent(0, 10, 500)}, ends{part(0): 10, part(1): 3}, 0, 0)
+	f("one is not begun, and others were ahead before", []schema.Marker{extent(0, 10, 500)}, ends{part(0): 10, part(1): 3}, 450, 450)
+	f("it never goes back", []schema.Marker{extent(0, 9, 500)}, ends{part(0): 10}, 800, 800)
+	f("a stream that is not read any more counts for nothing", []schema.Marker{extent(0, 10, 500), extent(5, 10, 9000)}, ends{part(0): 10}, 0, 500)
+	f("a stream that is not read any more holds nothing back", []schema.Marker{extent(0, 10, 500), extent(5, 1, 3)}, ends{part(0): 10}, 0, 500)
+	f("a marker past the end that was read before it", []schema.Marker{extent(0, 12, 500)}, ends{part(0): 10}, 0, 500)
+}
+
+// naiveWatermark asks of each second whether every partition has passed it.
+func naiveWatermark(extents []schema.Marker, ends map[schema.Partition]int64, lateness, before int64) int64 {
+	passed := func(second int64) bool {
+		someoneHas, allAreThere := false, true
+		for p, end := range ends {
+			i := slices.IndexFunc(extents, func(m schema.Marker) bool { return m.Partition == p })
+			var to, last int64
+			if i >= 0 {
+				to, last = extents[i].To, extents[i].LastEvent/1000
+			}
+			someoneHas = someoneHas || last >= second
+			if to < end {
+				allAreThere = false
+				if last-lateness < second {
+					return false
+				}
+			}
+		}
+		return !allAreThere || someoneHas
+	}
+	second := before
+	for s := before + 1; s < before+500; s++ {
+		if passed(s) {
+			second = s
+		}
+	}
+	return second
+}
+
+func TestTheWatermarkIsThatOfANaiveOracle(t *testing.T) {
+	moved := 0
+	for seed := range uint64(3000) {
+		rnd := rand.New(rand.NewPCG(seed, 5))
+		var extents []schema.Marker
+		ends := map[schema.Partition]int64{}
+		for i := range int32(5) {
+			to := rnd.Int64N(4)
+			if to > 0 {
+				extents = append(extents, extent(i, to, rnd.Int64N(300)))
+			}
+			if rnd.IntN(4) > 0 {
+				ends[part(i)] = to + rnd.Int64N(3)/2
+			}
+		}
+		lateness, before := rnd.Int64N(50), rnd.Int64N(200)
+		got, want := watermark(extents, ends, lateness, before), naiveWatermark(extents, ends, lateness, before)
+		if got != want {
+			t.Fatalf("seed %d: got %d, want %d", seed, got, want)
+		}
+		if got > before {
+			moved++
+		}
+	}
+	if moved < 300 {
+		t.Errorf("the watermark moved %d times, which is too seldom to mean anything", moved)
+	}
+}
+
+func TestTheLogsClockIsTheSumOfWhatIsCounted(t *testing.T) {
+	extents := []schema.Marker{extent(0, 12, 500), extent(1, 30, 900)}
+	if got := counted(extents); got != 42 {
+		t.Errorf("counted %d, want 42", got)
+	}
+	if got := latest(extents); got != 900 {
+		t.Errorf("latest %d, want 900", got)
+	}
+}

@@ -1,0 +1,288 @@
+package judge_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/segmentio/kafka-go"
+
+	"github.com/overreach/overreach/consumer"
+	"github.com/overreach/overreach/embedded/embeddedtest"
+	"github.com/overreach/overreach/judge"
+	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/store"
+)
+
+const topic = "access"
+
+// engine is one ClickHouse for all runs of a test, each with its own database.
+type engine struct {
+	addr string
+	runs atomic.Int32
+}
+
+func startEngine(t *testing.T) *engine {
+	addr, _ := embeddedtest.Engine(t)
+	return &engine{addr: addr}
+}
+
+// run is one way of the log through broker, consumer and judge.
+type run struct {
+	t        *testing.T
+	store    *store.Store
+	consumer *consumer.Consumer
+	client   *kafka.Client
+	parts    int
+	produced int
+	registry atomic.Pointer[ruling]
+	stop     func()
+}
+
+type ruling struct {
+	registry *schema.Registry
+	ordinal  uint32
+}
+
+// start starts broker and consumer for a topic of so many partitions and batches
+// of so many events, with wholeRegistry in force.
+func (e *engine) start(t *testing.T, partitions, events int) *run {
+	t.Helper()
+	cfg := store.Config{Addresses: []string{e.addr}, Database: fmt.Sprintf("run_%d", e.runs.Add(1)), Username: "default"}
+	if err := store.CreateDatabase(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	st, err := store.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	broker := embeddedtest.Broker(t, map[string]int32{topic: int32(partitions)})
+	transport := &kafka.Transport{}
+	r := &run{t: t, store: st, parts: partitions, client: &kafka.Client{Addr: kafka.TCP(broker.Addr()), Transport: transport}}
+	r.rule(wholeRegistry)
+
+	limits := consumer.DefaultLimits()
+	limits.Events, limits.Age = events, 50*time.Millisecond
+	r.consumer = consumer.New(consumer.Config{
+		Brokers: []string{broker.Addr()}, Group: "overreach", Topics: []consumer.Topic{{Name: topic}},
+		Start: consumer.Start{At: consumer.Earliest}, Limits: limits, TimeLimits: schema.DefaultTimeLimits(),
+		HashKey: consumer.HashKey{1, 2}, Fingerprint: "test",
+	}, st, zerolog.Nop(), consumer.NewMetrics(prometheus.NewRegistry()))
+	r.consumer.Drain()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the consumer ended with %v", err)
+		}
+		transport.CloseIdleConnections()
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { r.stop() })
+	go func() { done <- r.consumer.Run(ctx) }()
+	return r
+}
+
+// rule puts a registry in force.
+func (r *run) rule(text string) {
+	r.t.Helper()
+	registry := parse(r.t, text)
+	ordinal, err := r.store.SaveRegistry(r.t.Context(), registry, registry.Canonical())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.registry.Store(&ruling{registry, ordinal})
+}
+
+// produce writes events to the partitions that choose names.
+func (r *run) produce(log []event, choose func(i int) int) {
+	r.t.Helper()
+	byPartition := make([][]kafka.Record, r.parts)
+	late := logEnd.AddDate(0, 0, 1)
+	for i, v := range values(r.t, log) {
+		p := choose(i)
+		byPartition[p] = append(byPartition[p], kafka.Record{Value: kafka.NewBytes(v), Time: late})
+	}
+	for p, records := range byPartition {
+		for len(records) > 0 {
+			some := records[:min(len(records), 5000)]
+			records = records[len(some):]
+			res, err := r.client.Produce(r.t.Context(), &kafka.ProduceRequest{
+				Topic: topic, Partition: p, RequiredAcks: kafka.RequireAll, Compression: kafka.Lz4, Records: kafka.NewRecordReader(some...),
+			})
+			if err == nil {
+				err = res.Error
+			}
+			if err != nil {
+				r.t.Fatal(err)
+			}
+		}
+	}
+	r.produced += len(log)
+}
+
+// spread shares events out among partitions, whatever their partner.
+func spread(partitions int) func(i int) int {
+	return func(i int) int { return int(uint32(i) * 2654435761 >> 8 % uint32(partitions)) }
+}
+
+// counted returns how many items are counted.
+func (r *run) counted() (events uint64) {
+	r.t.Helper()
+	extents, err := r.store.Extents(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, e := range extents {
+		events += e.Events + e.Rejected
+	}
+	return events
+}
+
+// awaitCounted waits until all that was produced is counted, and calls meanwhile
+// again and again.
+func (r *run) awaitCounted(meanwhile func()) {
+	r.t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); r.counted() < uint64(r.produced); {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("%d of %d events are counted after a minute", r.counted(), r.produced)
+		}
+		meanwhile()
+	}
+}
+
+func idle() { time.Sleep(10 * time.Millisecond) }
+
+// kafkaLog is what the judge knows of the broker.
+type kafkaLog struct {
+	*consumer.Consumer
+	slots []uint8
+}
+
+func (k kafkaLog) Slots() []uint8 { return k.slots }
+
+// slots are those of one judge of several.
+func slots(judge, of int) []uint8 {
+	var some []uint8
+	for s := range schema.Slots {
+		if s%of == judge {
+			some = append(some, uint8(s))
+		}
+	}
+	return some
+}
+
+// judge makes judge i of n.
+func (r *run) judge(st judge.Store, i, n int) *judge.Judge {
+	cfg := judge.Config{Lateness: lateness, MaxUnregistered: 10, MaxApps: 20}
+	return judge.New(cfg, st, kafkaLog{r.consumer, slots(i, n)}, func() (*schema.Registry, uint32) {
+		now := r.registry.Load()
+		return now.registry, now.ordinal
+	}, func([]schema.FindingChange) {}, judge.NewMetrics(prometheus.NewRegistry()), zerolog.Nop())
+}
+
+func (r *run) round(j *judge.Judge) {
+	r.t.Helper()
+	if err := j.Round(r.t.Context(), true); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// drain judges to the end.
+func (r *run) drain(j *judge.Judge) {
+	r.t.Helper()
+	ends, err := r.consumer.Ends(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := j.Drain(r.t.Context(), ends); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// findings are the log half of all findings.
+func (r *run) findings() []schema.Finding {
+	r.t.Helper()
+	found, err := r.store.Findings(r.t.Context(), schema.FindingsQuery{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	all := make([]schema.Finding, len(found))
+	for i := range found {
+		all[i] = found[i].Finding
+	}
+	return all
+}
+
+// told are the changes of each finding, by id, in the order in which they were
+// told, each as change, severity and state.
+func (r *run) told() map[string][][3]string {
+	r.t.Helper()
+	var b strings.Builder
+	err := r.store.Query(r.t.Context(), "SELECT id, change, severity, state FROM finding_changes ORDER BY id, told, offsets, registry_ordinal, watermark", &b, store.TSV)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	told := map[string][][3]string{}
+	for i, line := range strings.Split(strings.TrimSpace(b.String()), "\n") {
+		fields := strings.Split(line, "\t")
+		if i == 0 {
+			continue // the header
+		}
+		told[fields[0]] = append(told[fields[0]], [3]string(fields[1:4]))
+	}
+	return told
+}
+
+// errKilled is how a killed judge ends.
+var errKilled = errors.New("killed")
+
+// killing is a store whose process dies: from the n-th write on nothing is
+// written any more, and the context of the caller ends.
+type killing struct {
+	*store.Store
+	left *int
+	kill context.CancelCauseFunc
+}
+
+func (k killing) dies() error {
+	if *k.left--; *k.left < 0 {
+		k.kill(errKilled)
+		return errKilled
+	}
+	return nil
+}
+
+func (k killing) WriteFindings(ctx context.Context, f []schema.Finding, v schema.Version) error {
+	if err := k.dies(); err != nil {
+		return err
+	}
+	return k.Store.WriteFindings(ctx, f, v)
+}
+
+func (k killing) WriteChanges(ctx context.Context, c []schema.FindingChange) error {
+	if err := k.dies(); err != nil {
+		return err
+	}
+	return k.Store.WriteChanges(ctx, c)
+}
+
+func (k killing) WriteJudged(ctx context.Context, p []schema.Position) error {
+	if err := k.dies(); err != nil {
+		return err
+	}
+	return k.Store.WriteJudged(ctx, p)
+}
