@@ -43,7 +43,7 @@ func TestWithoutAFileTheDefaultsHold(t *testing.T) {
 		Kafka:      KafkaConfig{Group: "overreach"},
 		ClickHouse: ClickHouseConfig{Database: "overreach", Username: "default"},
 		Time:       TimeConfig{Lateness: Duration(5 * time.Minute), MinTime: 10957, MaxFuture: Duration(time.Hour)},
-		Batch:      BatchConfig{MaxEvents: 100000, MaxKeys: 50000, MaxAge: Duration(2 * time.Second)},
+		Batch:      BatchConfig{MaxEvents: 100000, MaxKeys: 50000},
 		Judge:      JudgeConfig{Interval: Duration(time.Second), MaxUnregistered: 1000, MaxApps: 100},
 		Retention:  RetentionConfig{Raw: Duration(90 * dayLong), Minutes: Duration(15 * dayLong), Hours: Duration(400 * dayLong), Rejects: Duration(30 * dayLong)},
 		Listen:     "127.0.0.1:9464",
