@@ -99,17 +99,30 @@ func (p *partition) takeOver(ctx context.Context) (plan, error) {
 		p.batch.last = s.pin.last
 	}
 	if next.start {
-		return p.start(ctx, &s)
+		if next, err = p.start(ctx, &s); err != nil {
+			return plan{}, err
+		}
 	}
 	if next.said != "" {
 		p.log.Info().Int64("group_offset", s.committed).Int64("going_on_at", next.from).Msg(next.said)
 	}
-	return next, nil
+	if s.vouched || next.redo != nil {
+		return next, nil
+	}
+	return next, p.begin(ctx, next.from)
+}
+
+// begin writes the first marker of a partition, an empty one: it says where the
+// coverage begins, and that a silent partition is caught up.
+func (p *partition) begin(ctx context.Context, from int64) error {
+	m := schema.Marker{Range: schema.Range{Partition: p.id, From: from, To: from, Pinned: schema.DayOf(time.Now())}}
+	return p.patiently(ctx, p.clickhouse, func(ctx context.Context) error {
+		return p.store.InsertUsage(ctx, m, &schema.UsageRows{})
+	})
 }
 
 // start takes the offset that Config.Start says, and commits it, so that a
-// restart before the first batch does not begin elsewhere. An empty marker says
-// where the coverage begins, and that a silent partition is caught up.
+// restart before the first batch does not begin elsewhere.
 func (p *partition) start(ctx context.Context, s *standing) (plan, error) {
 	next := plan{from: s.first}
 	switch p.cfg.Start.At {
@@ -130,14 +143,7 @@ func (p *partition) start(ctx context.Context, s *standing) (plan, error) {
 	}
 	p.log.Info().Stringer("start", p.cfg.Start).Int64("offset", next.from).
 		Msg("neither the group nor the tables know this partition; starting as configured")
-	if err := p.settle(ctx, next.from); err != nil {
-		return plan{}, err
-	}
-	begin := schema.Marker{Range: schema.Range{Partition: p.id, From: next.from, To: next.from, Pinned: schema.DayOf(time.Now())}}
-	err := p.patiently(ctx, p.clickhouse, func(ctx context.Context) error {
-		return p.store.InsertUsage(ctx, begin, &schema.UsageRows{})
-	})
-	return next, err
+	return next, p.settle(ctx, next.from)
 }
 
 // checkIdentity compares the last record that the pin names with the one at its
