@@ -42,7 +42,10 @@ Findings that no longer follow from the log and the registry (state withdrawn)
 are left out; overreach query "SELECT * FROM findings" has them too.
 
 With --json, one object a line: the columns of the view findings, with
-contributors, the registry's version and a query for the exact events.`,
+contributors, the registry's version and a query for the exact events.
+
+The digits before each sentence are the finding's id, as overreach ack, silence,
+resolve and verdict take it; what they said stands behind it.`,
 		Example: `  overreach findings --local demo
   overreach findings --open --partner streamflix
   overreach findings --since 2018-12-01 --json | jq -r .query`,
@@ -110,7 +113,15 @@ func showFindings(ctx context.Context, a *app, st *store.Store, filter findingsF
 	if len(findings) == 0 && filter == (findingsFilter{}) {
 		return writeNoFindings(ctx, a.stdout, st)
 	}
-	return writeFindings(a.stdout, findings)
+	ids := make([]string, len(findings))
+	for i, f := range findings {
+		ids[i] = f.ID()
+	}
+	actions, err := st.Actions(ctx, ids)
+	if err != nil {
+		return err
+	}
+	return writeFindings(a.stdout, findings, actions, time.Now())
 }
 
 // readFindings returns the findings that the filter lets through, in the order
@@ -177,8 +188,13 @@ func writeFindingsJSON(ctx context.Context, w io.Writer, st *store.Store, findin
 }
 
 // writeFindings writes a table for people: two lines a finding, what it is and
-// the sentence that says so, and a last line that counts them.
-func writeFindings(w io.Writer, findings []schema.Finding) error {
+// the sentence that says so, behind the first digits of its id and before what
+// people did about it; and a last line that counts them.
+func writeFindings(w io.Writer, findings []schema.Finding, actions []schema.FindingAction, now time.Time) error {
+	did := map[string][]schema.FindingAction{}
+	for _, action := range actions {
+		did[action.Finding] = append(did[action.Finding], action)
+	}
 	rows := [][]string{{"SEVERITY", "DETECTOR", "PARTNER", "WHAT", "PEOPLE", "AGAINST", "NOTICED (UTC)", "STATE"}}
 	critical, open := 0, 0
 	for _, f := range findings {
@@ -197,9 +213,15 @@ func writeFindings(w io.Writer, findings []schema.Finding) error {
 	if len(findings) > 0 {
 		for i, line := range alignColumns(rows, 4) {
 			b.WriteString(line + "\n")
-			if i > 0 {
-				b.WriteString("    " + printable(findings[i-1].Sentence) + "\n")
+			if i == 0 {
+				continue
 			}
+			f := findings[i-1]
+			b.WriteString("    " + f.ID()[:shownDigits] + "  " + printable(f.Sentence))
+			if words := triageState(did[f.ID()], now); words != "" {
+				b.WriteString(" [" + words + "]")
+			}
+			b.WriteByte('\n')
 		}
 		b.WriteByte('\n')
 	}

@@ -1,0 +1,74 @@
+package schema
+
+import "time"
+
+// Act is what a person did about a finding.
+type Act string
+
+// The acts. None of them changes a finding, and none reaches beyond its episode:
+// the run of days that it is part of, until that ends.
+const (
+	Acknowledge Act = "ack"     // somebody is on it; it goes on firing
+	Silence     Act = "silence" // not told until a time
+	Resolve     Act = "resolve" // it is dealt with; told again where it is seen again
+	Judgement   Act = "verdict" // what it turned out to be
+)
+
+// Verdict is what a finding turned out to be.
+type Verdict string
+
+// The verdicts.
+const (
+	VerdictTrue   Verdict = "true"   // overreach, as it says
+	VerdictBenign Verdict = "benign" // it is so, and it is all right
+	VerdictFalse  Verdict = "false"  // it is not so
+)
+
+// FindingAction is one act of a person. They are appended and never changed: of
+// several of one kind the latest holds.
+type FindingAction struct {
+	Finding string // its id
+	At      time.Time
+	Act     Act
+	Who     string
+	Reason  string
+	Until   time.Time // a silence's end; not after At: it is lifted
+	Verdict Verdict   // of a Judgement
+}
+
+// Telling is what alerts follow from: one row of finding_changes, without the
+// figures, which are looked up where they are shown.
+type Telling struct {
+	FindingKey
+	ID            string
+	Told          time.Time // wall clock
+	Change        Change
+	Severity      Severity
+	State         State
+	FirstCrossing time.Time
+	Peak          time.Time
+	LastSeen      time.Time
+}
+
+// Outcome is how the delivery of an event to a receiver ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Delivered Outcome = "delivered"
+	Refused   Outcome = "refused" // the receiver said that trying again is of no use
+	GaveUp    Outcome = "gave up" // it was tried until the event was too old
+)
+
+// Delivery is the end of the attempts to hand one event to one receiver.
+type Delivery struct {
+	Receiver string
+	Event    string // id of the event, the same in every attempt and instance
+	Kind     string // what the event says: firing, resolved, digest
+	Alert    string // id of its alert
+	Partner  string
+	At       time.Time
+	Outcome  Outcome
+	Attempts uint32
+	Detail   string // the last error; empty where there was none
+}
