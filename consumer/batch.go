@@ -109,7 +109,7 @@ func (b *batch) addEvent(offset int64, e *schema.Event) {
 func (b *batch) addReject(r *record, why *schema.ItemReject) {
 	raw := ""
 	if b.keepRaw {
-		raw = string(r.value)
+		raw = string(why.Part)
 	}
 	j := &b.rejects
 	j.Offset = append(j.Offset, r.offset)
@@ -117,7 +117,7 @@ func (b *batch) addReject(r *record, why *schema.ItemReject) {
 	j.Time = append(j.Time, r.time)
 	j.Reason = append(j.Reason, string(why.Reason))
 	j.Detail = append(j.Detail, why.Detail)
-	j.Outline = append(j.Outline, schema.Outline(r.value, outlineBytes))
+	j.Outline = append(j.Outline, schema.Outline(why.Part, outlineBytes))
 	j.Raw = append(j.Raw, raw)
 	j.Size = append(j.Size, int64(len(r.value)))
 }

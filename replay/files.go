@@ -22,8 +22,9 @@ const MaxLine = 32 << 20
 const Stdin = "-"
 
 // Files sends the lines of the files, one file after the other, as Lines does.
-// Files are newline-delimited; gzip and zstd are recognised by how they begin,
-// whatever their names. An error names the file and the line.
+// Files are newline-delimited; of one that begins with a JSON list, each element
+// is a line (see splitter). gzip and zstd are recognised by how they begin,
+// whatever their names. An error names the file and the line, or which element.
 func Files(ctx context.Context, cfg Config, files ...string) (Result, error) {
 	for _, file := range files { // a name that is wrong is better said before anything is sent
 		if file == Stdin {
@@ -44,7 +45,8 @@ func Files(ctx context.Context, cfg Config, files ...string) (Result, error) {
 	return result, err
 }
 
-// LinesOf yields the lines of one file, as Files reads them. A line is valid until
+// LinesOf yields the lines of one file, or the elements of its list, as Files
+// reads them; an element may hold line breaks. A line is valid until
 // the next one; an error ends the sequence.
 func LinesOf(file string) iter.Seq2[[]byte, error] { return new(source).linesOf(file) }
 
@@ -93,6 +95,8 @@ func (s *source) linesOf(file string) iter.Seq2[[]byte, error] {
 		defer func() { _ = plain.Close() }()
 		lines := bufio.NewScanner(plain)
 		lines.Buffer(make([]byte, 256<<10), MaxLine)
+		var split splitter
+		lines.Split(split.next)
 		for lines.Scan() {
 			if !yield(lines.Bytes(), nil) {
 				return
@@ -100,7 +104,7 @@ func (s *source) linesOf(file string) iter.Seq2[[]byte, error] {
 		}
 		switch err := lines.Err(); {
 		case errors.Is(err, bufio.ErrTooLong):
-			yield(nil, fmt.Errorf("line is longer than %d bytes: a record so large fits no topic; is the file newline-delimited?", MaxLine))
+			yield(nil, fmt.Errorf("line is longer than %d bytes: a record so large fits no topic; is the file newline-delimited, or a JSON list?", MaxLine))
 		case err != nil:
 			yield(nil, err)
 		}

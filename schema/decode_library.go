@@ -53,14 +53,22 @@ func kindOf(raw []byte) kind {
 	}
 }
 
-// open begins a record and enters its object.
-func (l *library) open(record []byte) *Reject {
+// start begins a record.
+func (l *library) start(record []byte) *Reject {
 	l.record = record
 	l.in = *bytes.NewBuffer(record)
 	l.dec.Reset(&l.in, jsontext.AllowDuplicateNames(true))
 	l.scratch = l.scratch[:0]
 	if len(bytes.TrimLeft(record, " \t\r\n")) == 0 {
 		return reject(NotJSON, "the record is empty, expected a JSON object")
+	}
+	return nil
+}
+
+// open begins a record and enters its object.
+func (l *library) open(record []byte) *Reject {
+	if r := l.start(record); r != nil {
+		return r
 	}
 	token, err := l.dec.ReadToken()
 	if err != nil {
@@ -112,7 +120,7 @@ func (l *library) skip() *Reject {
 	return nil
 }
 
-// enter goes into the object that is the next value.
+// enter goes into the object or list that is the next value.
 func (l *library) enter() *Reject {
 	if _, err := l.dec.ReadToken(); err != nil {
 		return l.syntax(err)
@@ -120,7 +128,7 @@ func (l *library) enter() *Reject {
 	return nil
 }
 
-// leave goes out of the object whose members have been read.
+// leave goes out of the object or list that has been read.
 func (l *library) leave() *Reject { return l.enter() }
 
 // close leaves the record's object and sees to it that nothing follows.
@@ -128,22 +136,29 @@ func (l *library) close() *Reject {
 	if r := l.leave(); r != nil {
 		return r
 	}
+	return l.end()
+}
+
+// end sees to it that nothing follows what was read.
+func (l *library) end() *Reject {
 	if _, err := l.dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return reject(NotJSON, "the JSON object ends at byte %d of %d: expected nothing after it, one object a record", l.dec.InputOffset(), len(l.record))
+		return reject(NotJSON, "the JSON ends at byte %d of %d: expected nothing after it, one object a record", l.dec.InputOffset(), len(l.record))
 	}
 	return nil
 }
 
+func (l *library) unquote(raw []byte) []byte { return unquote(&l.scratch, raw) }
+
 // unquote returns the text of a valid JSON string, in the record where it means
 // itself and in scratch where not.
-func (l *library) unquote(raw []byte) []byte {
+func unquote(scratch *[]byte, raw []byte) []byte {
 	if isPlain(raw) {
 		return raw[1 : len(raw)-1]
 	}
-	start := len(l.scratch)
+	start := len(*scratch)
 	// The error is invalid UTF-8, which ReadValue has refused before.
-	l.scratch, _ = jsontext.AppendUnquote(l.scratch, raw)
-	return l.scratch[start:len(l.scratch):len(l.scratch)]
+	*scratch, _ = jsontext.AppendUnquote(*scratch, raw)
+	return (*scratch)[start:len(*scratch):len(*scratch)]
 }
 
 // syntax says what is wrong with a record that jsontext refused. Its own message

@@ -88,6 +88,16 @@ func (m member) maxLength() int {
 // isWhole reports whether the member is a whole number.
 func (m member) isWhole() bool { return m >= memberStatus }
 
+// isRequired reports whether every event needs the member.
+func (m member) isRequired() bool {
+	for _, r := range requiredMembers {
+		if r == m {
+			return true
+		}
+	}
+	return false
+}
+
 // expected says what the member should be, for a message.
 func (m member) expected() string {
 	switch {
@@ -138,12 +148,13 @@ func (e *Event) setText(m member, text []byte) *Reject {
 		if len(text) == 0 {
 			return nil // told with whatever else is missing
 		}
-		a, err := ParseAction(string(text))
-		if err != nil {
-			return reject(BadAction, "action is a string of %d bytes that is none of read, write, delete (lower case)", len(text))
+		for _, a := range Actions {
+			if string(text) == a.String() {
+				e.Action = a
+				return nil
+			}
 		}
-		e.Action = a
-		return nil
+		return reject(BadAction, "action is a string of %d bytes that is none of read, write, delete (lower case)", len(text))
 	}
 	if len(text) > m.maxLength() {
 		return tooLong(m, len(text))

@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/overreach/overreach/schema/strict"
@@ -13,36 +13,74 @@ import (
 // Mapping turns somebody else's JSON into events. It is read-only once parsed
 // and may be used by several Readers.
 type Mapping struct {
-	root   *node
-	nodes  int // nodes of the tree under root
-	where  []condition
-	fields []field
-	sha    string
+	root  *node
+	nodes int // nodes of the tree under root
+	where []condition
+	// fields are in the order of members; the subject's is apart, for it alone
+	// may give several values.
+	fields   []field
+	subject  field
+	list     *node // of the list whose elements are the items; nil: none
+	envelope *envelope
+	sha      string
 }
 
 // mappingFile is the shape of a mapping's file:
 //
-//	where:                       # records for which one of these does not hold are left out
+//	envelope: cloudevents        # what the paths name may lie under data
+//	items: Records[]             # a record that has this list holds an item for each element
+//	where:                       # items for which one of these does not hold are left out
 //	  - {path: actor.login, has_suffix: "[bot]"}
 //	event:
 //	  time: created_at           # a path alone
 //	  partner:                   # or a path and what to do with what is there
 //	    path: actor.login
 //	    strip_suffix: "[bot]"
+//	  action:
+//	    first_of:                # or the first of several that gives something
+//	      - {path: verb, table: {GET: read}}
+//	      - operation
+//	    default: write
 type mappingFile struct {
-	Where []conditionRule `yaml:"where" json:",omitempty"`
-	Event eventRules      `yaml:"event" required:"true"`
+	Envelope string          `yaml:"envelope" json:",omitempty"`
+	Items    memberPath      `yaml:"items" json:",omitempty"`
+	Where    []conditionRule `yaml:"where" json:",omitempty"`
+	Event    eventRules      `yaml:"event" required:"true"`
 }
 
-// conditionRule is one condition of the filter: a path and one thing to hold of
-// it. Where the path leads to nothing, or to no single value, only present can.
+// conditionRule is one condition: a path, or several of which the first that is
+// not empty counts, and one thing to hold of what is there. Where that is
+// nothing, or no single value, only present and none_of can hold.
 type conditionRule struct {
-	Path      memberPath `yaml:"path" required:"true"`
-	Equals    *string    `yaml:"equals" json:",omitempty"`
-	OneOf     []string   `yaml:"one_of" json:",omitempty"`
-	HasPrefix *string    `yaml:"has_prefix" json:",omitempty"`
-	HasSuffix *string    `yaml:"has_suffix" json:",omitempty"`
-	Present   *bool      `yaml:"present" json:",omitempty"` // null counts as absent
+	Path      memberPath   `yaml:"path" json:",omitempty"`
+	FirstOf   []memberPath `yaml:"first_of" json:",omitempty"`
+	Equals    *string      `yaml:"equals" json:",omitempty"`
+	OneOf     []string     `yaml:"one_of" json:",omitempty"`
+	NoneOf    []string     `yaml:"none_of" json:",omitempty"`
+	HasPrefix *string      `yaml:"has_prefix" json:",omitempty"`
+	HasSuffix *string      `yaml:"has_suffix" json:",omitempty"`
+	Present   *bool        `yaml:"present" json:",omitempty"` // null counts as absent
+}
+
+// String writes the condition in one line, as in type one_of [call, batch].
+func (r *conditionRule) String() string {
+	paths := r.Path.String()
+	if r.FirstOf != nil {
+		paths = "first of " + pathsInWords(r.FirstOf)
+	}
+	switch {
+	case r.Equals != nil:
+		return fmt.Sprintf("%s equals %q", paths, *r.Equals)
+	case r.OneOf != nil:
+		return fmt.Sprintf("%s one_of [%s]", paths, strings.Join(r.OneOf, ", "))
+	case r.NoneOf != nil:
+		return fmt.Sprintf("%s none_of [%s]", paths, strings.Join(r.NoneOf, ", "))
+	case r.HasPrefix != nil:
+		return fmt.Sprintf("%s has_prefix %q", paths, *r.HasPrefix)
+	case r.HasSuffix != nil:
+		return fmt.Sprintf("%s has_suffix %q", paths, *r.HasSuffix)
+	}
+	return fmt.Sprintf("%s present: %t", paths, r.Present == nil || *r.Present)
 }
 
 // eventRules says where each member of the event comes from.
@@ -62,23 +100,35 @@ type eventRules struct {
 	Bytes      *fieldRule `yaml:"bytes" json:",omitempty"`
 }
 
-// fieldRule makes one member of an event: a constant, or what a path leads to
-// after the steps, which are taken in the order in which they stand here
-// whatever their order in the file.
+// fieldRule makes one member of an event: a constant, what a path leads to after
+// the steps, or the first of several such that gives something. Steps are taken
+// in the order in which they stand here whatever their order in the file.
 type fieldRule struct {
 	Const       *string           `yaml:"const" json:",omitempty"`
+	FirstOf     []fieldRule       `yaml:"first_of" json:",omitempty"`
+	When        *conditionRule    `yaml:"when" json:",omitempty"` // in first_of: passed over where it does not hold
 	Path        memberPath        `yaml:"path" json:",omitempty"`
 	After       string            `yaml:"after" json:",omitempty"`        // keep what follows the first of these; it must be there
 	Before      string            `yaml:"before" json:",omitempty"`       // keep what precedes the first of these; it must be there
 	StripPrefix string            `yaml:"strip_prefix" json:",omitempty"` // cut off where it is there
 	StripSuffix string            `yaml:"strip_suffix" json:",omitempty"` // cut off where it is there
+	Pattern     string            `yaml:"pattern" json:",omitempty"`      // a regular expression (RE2) that must match
+	Value       string            `yaml:"value" json:",omitempty"`        // what to make of a match, as in ${account}/${name}
 	Lower       bool              `yaml:"lower" json:",omitempty"`
 	Table       map[string]string `yaml:"table" json:",omitempty"`   // a value that it does not name is a reject
-	Default     *string           `yaml:"default" json:",omitempty"` // for that value, and where the path leads to nothing
+	Format      string            `yaml:"format" json:",omitempty"`  // of a time
+	Zone        string            `yaml:"zone" json:",omitempty"`    // of a time without one
+	Default     *string           `yaml:"default" json:",omitempty"` // where nothing matches, is named, or is there
 }
 
 // UnmarshalText reads the short form: a path alone.
 func (r *fieldRule) UnmarshalText(text []byte) error { return r.Path.UnmarshalText(text) }
+
+// hasSteps reports whether anything is done to what the path leads to.
+func (r *fieldRule) hasSteps() bool {
+	return r.After != "" || r.Before != "" || r.StripPrefix != "" || r.StripSuffix != "" || r.Pattern != "" || r.Value != "" ||
+		r.Lower || r.Table != nil || r.Format != "" || r.Zone != ""
+}
 
 // rule returns the rule of a member, nil where there is none.
 func (r *eventRules) rule(m member) *fieldRule {
@@ -99,12 +149,20 @@ func ParseMapping(file string, data []byte) (*Mapping, error) {
 		return nil, err
 	}
 	m := &Mapping{root: &node{}, nodes: 1}
+	m.addEnvelope(doc, raw.Envelope)
+	m.addItems(doc, raw.Items)
 	for i := range raw.Where {
-		m.addCondition(doc, strict.At("where", i), &raw.Where[i])
+		m.where = append(m.where, m.condition(doc, strict.At("where", i), &raw.Where[i]))
 	}
 	for k := memberTime; k < members; k++ {
-		if r := raw.Event.rule(k); r != nil {
-			m.addField(doc, strict.At("event", memberNames[k]), k, r)
+		r := raw.Event.rule(k)
+		if r == nil {
+			continue
+		}
+		if f := m.field(doc, strict.At("event", memberNames[k]), k, r); k == memberSubject {
+			m.subject = f
+		} else {
+			m.fields = append(m.fields, f)
 		}
 	}
 	if err := doc.Err(); err != nil {
@@ -123,184 +181,31 @@ func ParseMapping(file string, data []byte) (*Mapping, error) {
 // comments, and the order of fields and of a table, do not change it.
 func (m *Mapping) SHA256() string { return m.sha }
 
-func (m *Mapping) addCondition(doc *strict.Document, at strict.Path, r *conditionRule) {
-	c := condition{node: m.node(r.Path)}
-	kinds := 0
-	one := func(given bool, holds func(text []byte) bool) {
-		if given {
-			kinds++
-			c.holds = holds
+// envelope is where a CloudEvent in structured mode keeps what it wraps.
+type envelope struct{ version, data, base64 *node }
+
+func (m *Mapping) addEnvelope(doc *strict.Document, name string) {
+	switch name {
+	case "":
+	case "cloudevents":
+		m.envelope = &envelope{
+			version: m.node(memberPath{"specversion"}),
+			data:    m.node(memberPath{"data"}),
+			base64:  m.node(memberPath{"data_base64"}),
 		}
+	default:
+		doc.Errorf(strict.At("envelope"), "envelope %q is not known: expected cloudevents, or none", name)
 	}
-	one(r.Equals != nil, func(text []byte) bool { return string(text) == *r.Equals })
-	one(r.OneOf != nil, func(text []byte) bool {
-		for _, s := range r.OneOf {
-			if string(text) == s {
-				return true
-			}
-		}
-		return false
-	})
-	one(r.HasPrefix != nil, func(text []byte) bool { return strings.HasPrefix(string(text), *r.HasPrefix) })
-	one(r.HasSuffix != nil, func(text []byte) bool { return strings.HasSuffix(string(text), *r.HasSuffix) })
-	one(r.Present != nil, nil)
-	c.present = r.Present == nil || *r.Present
-	if kinds != 1 {
-		doc.Errorf(at, "the condition on %s has %d of equals, one_of, has_prefix, has_suffix, present: expected exactly one; conditions that must hold together are items of their own", r.Path, kinds)
-	}
-	m.where = append(m.where, c)
 }
 
-func (m *Mapping) addField(doc *strict.Document, at strict.Path, k member, r *fieldRule) {
-	step := func(name ...any) strict.Path { return append(at[:len(at):len(at)], name...) }
-	check := func(at strict.Path, what, value string) {
-		if why := checkValue(k, value); why != nil {
-			doc.Errorf(at, "%s: %s", what, why.Detail)
-		}
-	}
-	switch {
-	case r.Const != nil && r.Path != nil:
-		doc.Errorf(at, "%s has a path and a const: expected one of them; a value for where the path leads to nothing is default", memberNames[k])
-		return
-	case r.Const != nil:
-		if r.After != "" || r.Before != "" || r.StripPrefix != "" || r.StripSuffix != "" || r.Lower || r.Table != nil || r.Default != nil {
-			doc.Errorf(at, "%s has a const and steps: expected the const alone, written as it should be", memberNames[k])
-		}
-		check(step("const"), "const", *r.Const)
-		m.fields = append(m.fields, field{member: k, constant: []byte(*r.Const)})
-		return
-	case r.Path == nil:
-		doc.Errorf(at, "%s has neither path nor const: expected one of them", memberNames[k])
+func (m *Mapping) addItems(doc *strict.Document, p memberPath) {
+	if p == nil {
 		return
 	}
-	f := field{member: k, node: m.node(r.Path), rule: r}
-	if r.Table != nil {
-		f.table = make(map[string][]byte, len(r.Table))
-		for from, to := range r.Table {
-			f.table[from] = []byte(to)
-			check(step("table", from), "table", to)
-			if r.Lower && from != strings.ToLower(from) {
-				doc.Errorf(step("table", from), "table: %q has upper case and lower is set, so nothing can be looked up under it: expected %q", from, strings.ToLower(from))
-			}
-		}
-		if len(r.Table) == 0 {
-			doc.Errorf(step("table"), "table is empty: expected values such as PushEvent: write")
-		}
+	at, rest := p.cut()
+	if len(rest) != 1 || len(rest[0]) > 0 || len(at) == 0 {
+		doc.Errorf(strict.At("items"), "items is %s: expected the path of a list with [] at its end, as in Records[]; a record that is itself a list needs no items", p)
+		return
 	}
-	if r.Default != nil {
-		f.fallback = []byte(*r.Default)
-		check(step("default"), "default", *r.Default)
-	}
-	m.fields = append(m.fields, f)
-}
-
-// checkValue says whether a value that a mapping names itself can stand in a
-// member.
-func checkValue(k member, value string) *Reject {
-	var e Event
-	if value == "" {
-		return reject(MissingMember, "the value is empty, expected %s", k.expected())
-	}
-	return e.setMapped(k, '"', []byte(value))
-}
-
-// memberPath leads from the top of a record to a member of an object in it.
-type memberPath []string
-
-var errPath = errors.New(`expected names joined by dots, as in actor.login; a name with any of . " [ ] * or a space in it is written in quotes, as in labels."app.kubernetes.io/name"`)
-
-// UnmarshalText reads a path. Brackets and stars are kept for arrays.
-func (p *memberPath) UnmarshalText(text []byte) error {
-	names := memberPath{}
-	for rest := string(text); ; {
-		var name string
-		if strings.HasPrefix(rest, `"`) {
-			quoted, after, ok := cutQuoted(rest)
-			if !ok || json.Unmarshal([]byte(quoted), &name) != nil {
-				return errPath
-			}
-			rest = after
-		} else {
-			end := strings.IndexByte(rest, '.')
-			if end < 0 {
-				end = len(rest)
-			}
-			name, rest = rest[:end], rest[end:]
-			if name == "" || strings.ContainsAny(name, "\"[]* \t\r\n") {
-				return errPath
-			}
-		}
-		names = append(names, name)
-		if rest == "" {
-			*p = names
-			return nil
-		}
-		if rest[0] != '.' {
-			return errPath
-		}
-		rest = rest[1:]
-	}
-}
-
-// cutQuoted cuts a JSON string off the beginning of s.
-func cutQuoted(s string) (quoted, after string, ok bool) {
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return s[:i+1], s[i+1:], true
-		}
-	}
-	return "", "", false
-}
-
-// String writes the path as UnmarshalText reads it.
-func (p memberPath) String() string {
-	var b strings.Builder
-	for i, name := range p {
-		if i > 0 {
-			b.WriteByte('.')
-		}
-		if name == "" || strings.ContainsAny(name, "\".[]* \t\r\n") {
-			quoted, _ := json.Marshal(name) // a string never fails
-			b.Write(quoted)
-			continue
-		}
-		b.WriteString(name)
-	}
-	return b.String()
-}
-
-// node is a name on some path. The paths of a mapping form one tree, so that a
-// record is read once however many paths there are.
-type node struct {
-	index    int // of the node's value in a mapper
-	name     string
-	path     memberPath // from the top, name included
-	children []*node
-}
-
-func (n *node) child(name []byte) *node {
-	for _, c := range n.children {
-		if c.name == string(name) {
-			return c
-		}
-	}
-	return nil
-}
-
-// node returns the node at the end of a path.
-func (m *Mapping) node(p memberPath) *node {
-	n := m.root
-	for i, name := range p {
-		next := n.child([]byte(name))
-		if next == nil {
-			next = &node{index: m.nodes, name: name, path: p[:i+1]}
-			m.nodes++
-			n.children = append(n.children, next)
-		}
-		n = next
-	}
-	return n
+	m.list = m.node(at)
 }

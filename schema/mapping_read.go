@@ -3,87 +3,49 @@ package schema
 import (
 	"bytes"
 	"cmp"
+	"fmt"
+	"slices"
 )
-
-// condition is one condition of a mapping's filter.
-type condition struct {
-	node    *node
-	present bool
-	holds   func(text []byte) bool // nil: present alone counts
-}
-
-// field makes one member of an event.
-type field struct {
-	member   member
-	constant []byte // where there is no path
-	node     *node
-	rule     *fieldRule
-	table    map[string][]byte
-	fallback []byte // nil: none
-}
 
 // mapper reads records through a mapping.
 type mapper struct {
 	*Mapping
-	json   library
-	values []mapped // by index of a node
+	json    [levels]library // one for each text that is being read inside of another
+	values  []mapped        // by index of a node
+	scratch []byte          // holds texts that are no piece of the record
+	out     items
+	lists   lists
+	decoded []byte // what envelopes held as base64
+	leftOut []int  // items since the beginning, by condition
 }
 
-// mapped is what a record has at a node.
+// mapped is what an item has at a node.
 type mapped struct {
 	kind kind // 0: nothing
 	raw  []byte
 }
 
-func newMapper(m *Mapping) *mapper {
-	return &mapper{Mapping: m, values: make([]mapped, m.nodes)}
-}
+func (v mapped) isNothing() bool { return v.kind == 0 || v.kind == 'n' }
 
-// read reads the record into e. It reports whether the filter keeps the record;
-// where not, and where there is a reject, e is undefined.
-func (m *mapper) read(record []byte, e *Event) (keep bool, why *Reject) {
-	if len(record) > MaxRecord {
-		return false, tooLarge(record)
-	}
-	*e = Event{}
-	clear(m.values)
-	if why := m.json.open(record); why != nil {
-		return false, why
-	}
-	var twice *node
-	if why := m.object(m.root, &twice); why != nil {
-		return false, why
-	}
-	if why := m.json.close(); why != nil {
-		return false, why
-	}
-	if twice != nil {
-		return false, reject(DuplicateMember, "%s, which the mapping reads, is there twice: leave one of them out", twice.path)
-	}
-	for i := range m.where {
-		if !m.holds(&m.where[i]) {
-			return false, nil
-		}
-	}
-	for i := range m.fields {
-		if why := m.set(e, &m.fields[i]); why != nil {
-			return false, why
-		}
-	}
-	return true, nil
+// isEmpty reports whether the next of several paths is asked: absent, null and
+// the empty string are nothing.
+func (v mapped) isEmpty() bool { return v.isNothing() || v.kind == '"' && len(v.raw) == len(`""`) }
+
+func newMapper(m *Mapping, limits TimeLimits) *mapper {
+	return &mapper{Mapping: m, values: make([]mapped, m.nodes), out: items{limits: limits}, leftOut: make([]int, len(m.where))}
 }
 
 // object notes the values of n's children in the object that was entered, and
 // one of them that was there twice.
-func (m *mapper) object(n *node, twice **node) *Reject {
-	for m.json.more() {
-		name, why := m.json.name()
+func (m *mapper) object(l *library, n *node, twice **node) *Reject {
+	for l.more() {
+		name, why := l.name()
 		if why != nil {
 			return why
 		}
 		c := n.child(name)
 		if c == nil {
-			if why := m.json.skip(); why != nil {
+			if why := l.skip(); why != nil {
 				return why
 			}
 			continue
@@ -92,20 +54,22 @@ func (m *mapper) object(n *node, twice **node) *Reject {
 		if v.kind != 0 {
 			*twice = cmp.Or(*twice, c)
 		}
-		if len(c.children) > 0 && m.json.dec.PeekKind() == '{' {
+		if len(c.children) > 0 && l.dec.PeekKind() == '{' {
+			if why := l.enter(); why != nil {
+				return why
+			}
+			start := l.dec.InputOffset() - 1
 			v.kind = '{'
-			if why := m.json.enter(); why != nil {
+			if why := m.object(l, c, twice); why != nil {
 				return why
 			}
-			if why := m.object(c, twice); why != nil {
+			if why := l.leave(); why != nil {
 				return why
 			}
-			if why := m.json.leave(); why != nil {
-				return why
-			}
+			v.raw = l.record[start:l.dec.InputOffset()]
 			continue
 		}
-		if v.kind, v.raw, why = m.json.value(); why != nil {
+		if v.kind, v.raw, why = l.value(); why != nil {
 			return why
 		}
 	}
@@ -116,97 +80,192 @@ func (m *mapper) object(n *node, twice **node) *Reject {
 // written.
 func (m *mapper) text(v mapped) []byte {
 	if v.kind == '"' {
-		return m.json.unquote(v.raw)
+		return unquote(&m.scratch, v.raw)
 	}
 	return v.raw
 }
 
 func (m *mapper) holds(c *condition) bool {
-	v := m.values[c.node.index]
-	present := v.kind != 0 && v.kind != 'n'
-	if c.holds == nil {
-		return present == c.present
+	var v mapped
+	for _, n := range c.nodes {
+		if v = m.values[n.index]; !v.isEmpty() {
+			break
+		}
 	}
-	return present && v.kind != '{' && v.kind != '[' && c.holds(m.text(v))
+	present := !v.isNothing()
+	switch {
+	case c.holds == nil:
+		return present == c.present
+	case !present || v.kind == '{' || v.kind == '[':
+		return c.absent
+	}
+	used := len(m.scratch)
+	holds := c.holds(m.text(v))
+	m.scratch = m.scratch[:used]
+	return holds
 }
 
-// set makes one member of the event.
+// set makes one member of the event from a single value.
 func (m *mapper) set(e *Event, f *field) *Reject {
-	if f.node == nil {
+	if f.sources == nil {
 		return e.setMapped(f.member, '"', f.constant)
 	}
-	v := m.values[f.node.index]
-	var text []byte
-	switch v.kind {
-	case 0, 'n':
-		text = f.fallback
-		v.kind = '"'
-	case '{', '[':
-		return reject(BadMapping, "%s, which %s is mapped from, is %s: expected a single value", f.node.path, memberNames[f.member], v.kind)
-	default:
-		var why *Reject
-		if text, why = f.steps(m.text(v)); why != nil {
-			return why
+	missed := fits
+	for i := range f.sources {
+		s := &f.sources[i]
+		if s.when != nil && !m.holds(s.when) {
+			continue
 		}
-		if f.table != nil {
-			v.kind = '"' // a table gives text, whatever it was given
+		v := m.values[s.node.index]
+		switch v.kind {
+		case 0, 'n':
+			if m.barrier(s) != nil {
+				missed = noObject
+			}
+			continue
+		case '{', '[':
+			return s.notSingle(f.member, v.kind)
+		}
+		given, miss := m.steps(s, v)
+		if miss != fits {
+			missed = miss
+		}
+		if miss == fits && len(given.raw) > 0 {
+			return s.setText(e, f.member, given)
 		}
 	}
-	if len(text) == 0 {
-		if f.isRequired() {
-			return reject(BadMapping, "%s, which %s is mapped from, is not there or leaves nothing: every event needs %s",
-				f.node.path, memberNames[f.member], memberNames[f.member])
-		}
-		return nil
+	return m.setNothing(e, f, missed)
+}
+
+// setText sets a member to what the steps made.
+func (s *source) setText(e *Event, k member, given mapped) *Reject {
+	var why *Reject
+	if s.format != nil {
+		e.Time, why = s.format.parse(given.kind, given.raw)
+	} else {
+		why = e.setMapped(k, given.kind, given.raw)
 	}
-	why := e.setMapped(f.member, v.kind, text)
 	if why != nil {
-		why.Detail += " (mapped from " + f.node.path.String() + ")"
+		why.Detail += " (mapped from " + s.path.String() + ")"
 	}
 	return why
 }
 
-func (f *field) isRequired() bool {
-	for _, m := range requiredMembers {
-		if m == f.member {
-			return true
-		}
-	}
-	return false
+func (s *source) notSingle(k member, found kind) *Reject {
+	return reject(BadMapping, "%s, which %s is mapped from, is %s: expected a single value", s.path, memberNames[k], found)
 }
 
-// steps does with a text what the rule says.
-func (f *field) steps(text []byte) ([]byte, *Reject) {
-	r := f.rule
+// barrier returns what stands on the way to a source and is no object, so that
+// nothing can be behind it, or nil.
+func (m *mapper) barrier(s *source) *node {
+	for n := s.node.parent; n.parent != nil; n = n.parent {
+		if v := m.values[n.index]; !v.isNothing() {
+			if v.kind == '{' {
+				return nil
+			}
+			return n
+		}
+	}
+	return nil
+}
+
+// setNothing sets a member for which no source gave anything: to the default,
+// or else it is a reject where something was there that did not fit, or the
+// member is required.
+func (m *mapper) setNothing(e *Event, f *field, missed miss) *Reject {
+	cut := len(f.sources) == 1 && (missed == noAfter || missed == noBefore)
+	switch {
+	case f.fallback != nil && !cut:
+		if len(f.fallback) == 0 {
+			return nil
+		}
+		return e.setMapped(f.member, '"', f.fallback)
+	case missed == fits && !f.member.isRequired():
+		return nil
+	case len(f.sources) == 1:
+		return m.missing(&f.sources[0], f.member, missed)
+	}
+	paths := make([]memberPath, len(f.sources))
+	onTheWay := ""
+	for i := range f.sources {
+		paths[i] = f.sources[i].path
+		if n := m.barrier(&f.sources[i]); n != nil && onTheWay == "" {
+			onTheWay = fmt.Sprintf("; %s is %s, expected an object", n.path, m.values[n.index].kind)
+		}
+	}
+	return reject(BadMapping, "none of %s, which %s is mapped from, gives a value (absent, empty, or not what pattern or table expect%s): add what is missing there, or a default",
+		pathsInWords(slices.CompactFunc(paths, slices.Equal)), memberNames[f.member], onTheWay)
+}
+
+// missing says why nothing came of a source.
+func (m *mapper) missing(s *source, k member, missed miss) *Reject {
+	name := memberNames[k]
+	switch missed {
+	case noObject:
+		n := m.barrier(s)
+		return reject(BadMapping, "%s, which %s is mapped from, is not there: %s is %s, expected an object", s.path, name, n.path, m.values[n.index].kind)
+	case noAfter:
+		return reject(BadMapping, "%s, which %s is mapped from, has no %q to keep what comes after", s.path, name, s.rule.After)
+	case noBefore:
+		return reject(BadMapping, "%s, which %s is mapped from, has no %q to keep what comes before", s.path, name, s.rule.Before)
+	case noMatch:
+		return reject(BadMapping, "%s, which %s is mapped from, is not what the pattern expects: widen the pattern, or add a default", s.path, name)
+	case notNamed:
+		return reject(BadMapping, "%s, which %s is mapped from, has a value that the table does not name: add it to the table, or a default", s.path, name)
+	}
+	return reject(BadMapping, "%s, which %s is mapped from, is not there or leaves nothing: every event needs %s", s.path, name, name)
+}
+
+// miss is why the steps give nothing.
+type miss byte
+
+const (
+	fits miss = iota
+	noObject
+	noAfter
+	noBefore
+	noMatch
+	notNamed
+)
+
+// steps does with a value what the rule says.
+func (m *mapper) steps(s *source, v mapped) (mapped, miss) {
+	r := s.rule
+	text := m.text(v)
 	if r.After != "" {
 		_, after, ok := bytes.Cut(text, []byte(r.After))
 		if !ok {
-			return nil, reject(BadMapping, "%s, which %s is mapped from, has no %q to keep what comes after", f.node.path, memberNames[f.member], r.After)
+			return mapped{}, noAfter
 		}
 		text = after
 	}
 	if r.Before != "" {
 		before, _, ok := bytes.Cut(text, []byte(r.Before))
 		if !ok {
-			return nil, reject(BadMapping, "%s, which %s is mapped from, has no %q to keep what comes before", f.node.path, memberNames[f.member], r.Before)
+			return mapped{}, noBefore
 		}
 		text = before
 	}
 	text = bytes.TrimPrefix(text, []byte(r.StripPrefix))
 	text = bytes.TrimSuffix(text, []byte(r.StripSuffix))
+	if s.match != nil {
+		made, ok := s.match.expand(&m.scratch, text)
+		if !ok {
+			return mapped{}, noMatch
+		}
+		text, v.kind = made, '"'
+	}
 	if r.Lower {
 		text = bytes.ToLower(text)
 	}
-	if f.table == nil {
-		return text, nil
+	if s.table != nil {
+		to, ok := s.table[string(text)]
+		if !ok {
+			return mapped{}, notNamed
+		}
+		text, v.kind = to, '"' // a table gives text, whatever it was given
 	}
-	if to, ok := f.table[string(text)]; ok {
-		return to, nil
-	}
-	if f.fallback == nil {
-		return nil, reject(BadMapping, "%s, which %s is mapped from, has a value that the table does not name: add it to the table, or a default", f.node.path, memberNames[f.member])
-	}
-	return f.fallback, nil
+	return mapped{v.kind, text}, fits
 }
 
 // setMapped sets a member to a text that was a value of the kind. Text may stand

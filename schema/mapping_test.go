@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -26,15 +27,33 @@ func parse(t *testing.T, text string) *Mapping {
 // head is a mapping that lacks its subject alone.
 const head = "event:\n  time: t\n  partner: {const: p}\n  capability: {const: c}\n  action: {const: read}\n"
 
+// believed is a time at which the tests' times are believed.
+const believed = 1541427791000
+
+// mapOne maps a record of one item.
+func mapOne(t *testing.T, m *Mapping, record string) (e *Event, keep bool, why *Reject) {
+	t.Helper()
+	events, rejects, filtered := NewReader(m, DefaultTimeLimits()).Read([]byte(record), believed)
+	if len(events)+len(rejects)+filtered != 1 {
+		t.Fatalf("%s: %d events, %d rejects, %d filtered", record, len(events), len(rejects), filtered)
+	}
+	for i := range rejects {
+		why = &rejects[i].Reject
+	}
+	for i := range events {
+		e = &events[i]
+	}
+	return e, filtered == 0, why
+}
+
 // mapSubject maps one record by the rule for its subject.
 func mapSubject(t *testing.T, rule, record string) (*Event, *Reject) {
 	t.Helper()
-	var e Event
-	keep, why := newMapper(parse(t, head+"  subject: "+rule)).read([]byte(record), &e)
+	e, keep, why := mapOne(t, parse(t, head+"  subject: "+rule), record)
 	if why == nil && !keep {
 		t.Fatal("left out")
 	}
-	return &e, why
+	return e, why
 }
 
 func TestAFieldIsWhatItsStepsMakeOfThePath(t *testing.T) {
@@ -120,14 +139,13 @@ event:
 `)
 	f := func(record string, reason Reason, want Event) {
 		t.Helper()
-		var e Event
-		keep, why := newMapper(m).read([]byte(record), &e)
+		e, keep, why := mapOne(t, m, record)
 		switch {
 		case why != nil && why.Reason == reason:
 		case why != nil || !keep:
 			t.Errorf("%s: %v %+v, want %q", record, keep, why, reason)
-		case reason != "" || !reflect.DeepEqual(e, want):
-			t.Errorf("%s:\n got %s\nwant %s %q", record, show(e), show(want), reason)
+		case reason != "" || !reflect.DeepEqual(*e, want):
+			t.Errorf("%s:\n got %s\nwant %s %q", record, show(*e), show(want), reason)
 		}
 	}
 	b := func(s string) []byte { return []byte(s) }
@@ -149,9 +167,8 @@ event:
 func TestTheFilterKeepsRecordsForWhichAllHolds(t *testing.T) {
 	f := func(where, value string, want bool) {
 		t.Helper()
-		var e Event
 		m := parse(t, "where: "+where+"\n"+head+"  subject: {const: s}")
-		keep, why := newMapper(m).read([]byte(`{"t":1541427791000,"a":{"b":`+value+`}}`), &e)
+		_, keep, why := mapOne(t, m, `{"t":1541427791000,"a":{"b":`+value+`}}`)
 		if why != nil || keep != want {
 			t.Errorf("%s of %s: got %v %+v, want %v", where, value, keep, why, want)
 		}
@@ -362,38 +379,97 @@ func TestTheGitHubMappingCountsRealEventsExactly(t *testing.T) {
 	}
 }
 
-// No mapping and no record, however odd, makes either panic; and what a mapping
-// makes is an event like any other.
-func FuzzMapping(f *testing.F) {
-	github, err := mappings.ReadFile("mappings/github.yaml")
+func TestReadingWhatIsUsualAllocatesNothing(t *testing.T) {
+	github, err := LoadMapping("github")
 	if err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
 	sample, err := os.ReadFile("testdata/github.ndjson")
 	if err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(sample)) {
-		f.Add(string(github), line)
+	mapped, _, _ := strings.Cut(string(sample), "\n")
+	f := func(what string, m *Mapping, text string) {
+		t.Helper()
+		r, record := NewReader(m, DefaultTimeLimits()), []byte(text)
+		allocations := testing.AllocsPerRun(1000, func() {
+			if events, _, _ := r.Read(record, 1e15); len(events) == 0 {
+				t.Fatal("no event")
+			}
+		})
+		if allocations > 0 {
+			t.Errorf("%s: %v allocations a record", what, allocations)
+		}
+	}
+	f("a plain event", nil, usual)
+	f("a mapped event", github, mapped)
+	f("a list of mapped events", github, "["+mapped+","+mapped+"]")
+	f("several subjects", parse(t, head+"  subject: 'a[].b'"), `{"t":1541427791000,"a":[{"b":"x"}]}`)
+}
+
+// No mapping and no record, however odd, makes either panic; each item of the
+// record is an event like any other, a reject or left out, and is numbered.
+func FuzzMapping(f *testing.F) {
+	for _, name := range Mappings() {
+		mapping, err := mappings.ReadFile("mappings/" + name + ".yaml")
+		if err != nil {
+			f.Fatal(err)
+		}
+		sample, err := os.ReadFile("testdata/" + name + ".ndjson")
+		if err != nil {
+			f.Fatal(err)
+		}
+		for line := range strings.Lines(string(sample)) {
+			f.Add(string(mapping), line)
+		}
 	}
 	f.Add(head+"  subject: {path: a.b, after: x, before: y, lower: true, default: z}", `{"t":1541427791000,"a":{"b":"XxAy"},"a":1}`)
 	f.Add("where: [{path: '\"\\u0061\".b', present: false}]\n"+head+"  subject: a\n  records: a.b", `{"t":"2018-11-05T14:23:11Z","a":[],"\u0061":{"b":1}}`)
+	f.Add(listing, `[{"log":{"entries":[{"t":1541427791000,"p":"x","who":[{"id":"a"},{"id":["b"]}]},{"kind":"noise"},1]}}]`)
+	f.Add(listing, `{"specversion":"1.0","data_base64":"W3sidCI6MTU0MTQyNzc5MTAwMCwicCI6IngiLCJvd25lciI6ImEifSx7XQ=="}`)
+	f.Add(strings.Replace(head, "time: t", "time: {path: t, format: '%b %e %Y %I:%M:%S %p', zone: Europe/Berlin}", 1)+"  subject: {path: a, pattern: '(?P<x>.)(?P<y>.)?', value: '${y}-${x}'}",
+		`{"t":"Oct 31 2021 02:30:00 AM","a":"xy"}`)
 	f.Fuzz(func(t *testing.T, text, record string) {
 		m, err := ParseMapping("m.yaml", []byte(text))
 		if err != nil {
 			return
 		}
 		r := NewReader(m, DefaultTimeLimits())
-		events, rejects, filtered := r.Read([]byte(record), 1541427791000)
-		if len(events)+len(rejects)+filtered != 1 {
-			t.Fatalf("%d events, %d rejects, %d filtered", len(events), len(rejects), filtered)
+		events, rejects, filtered := r.Read([]byte(record), believed)
+		items := uint32(len(events) + len(rejects) + filtered) //nolint:gosec // a count
+		seen := map[uint32]bool{}
+		number := func(item uint32) {
+			if item >= items || seen[item] {
+				t.Fatalf("item %d of %d: another has its number, or none", item, items)
+			}
+			seen[item] = true
 		}
 		for i := range events {
-			e := &events[i]
-			if len(e.Partner) == 0 || len(e.Capability) == 0 || len(e.Subject) == 0 || e.Action.String() == "" ||
-				len(e.Partner) > MaxName || len(e.Subject) > MaxID || e.Records < 0 || e.Status < 0 || e.Status > maxStatus {
-				t.Fatal(show(*e))
+			checkEvent(t, &events[i])
+			number(events[i].Item)
+		}
+		parts := 0
+		for i := range rejects {
+			number(rejects[i].Item)
+			parts += len(rejects[i].Part)
+			if rejects[i].Reason == "" || rejects[i].Detail == "" {
+				t.Fatalf("%+v", rejects[i])
 			}
+		}
+		if parts > len(record) {
+			t.Fatalf("the rejects' parts have %d bytes, the record %d", parts, len(record))
+		}
+		leftOut := 0
+		for _, l := range r.LeftOut() {
+			leftOut += l.Items
+		}
+		if leftOut != filtered {
+			t.Fatalf("the conditions left out %d of %d", leftOut, filtered)
+		}
+		again := fmt.Sprint(len(events), rejects, filtered)
+		events, rejects, filtered = r.Read([]byte(record), believed)
+		if got := fmt.Sprint(len(events), rejects, filtered); got != again {
+			t.Fatalf("read again it is\n%s\nand was\n%s", got, again)
 		}
 	})
 }

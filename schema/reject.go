@@ -11,7 +11,7 @@ type Reason string
 
 // The reasons.
 const (
-	TooLarge        Reason = "too_large"        // the record has more than MaxRecord bytes
+	TooLarge        Reason = "too_large"        // more than MaxRecord bytes or MaxItems items
 	NotJSON         Reason = "not_json"         // also cut off, and more than one value
 	InvalidUTF8     Reason = "invalid_utf8"     // also half a surrogate pair
 	NotObject       Reason = "not_object"       // JSON, but no object
@@ -50,6 +50,11 @@ type Reject struct {
 type ItemReject struct {
 	Item uint32 // from 0
 	Reject
+	// Part is what of the record it is about: an element of its list, or the
+	// whole. The parts of one record do not overlap, so that keeping something
+	// of each takes no more than something of the record. It is valid as long
+	// as an event's slices.
+	Part []byte
 }
 
 func reject(reason Reason, format string, args ...any) *Reject {
