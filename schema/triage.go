@@ -12,6 +12,10 @@ const (
 	Silence     Act = "silence" // not told until a time
 	Resolve     Act = "resolve" // it is dealt with; told again where it is seen again
 	Judgement   Act = "verdict" // what it turned out to be
+
+	// SeenAgain is no person's: notify notes it where what was resolved goes on,
+	// so that its alert fires anew from a moment that every instance agrees on.
+	SeenAgain Act = "seen again"
 )
 
 // Verdict is what a finding turned out to be.
@@ -56,8 +60,9 @@ type Outcome string
 // The outcomes.
 const (
 	Delivered Outcome = "delivered"
-	Refused   Outcome = "refused" // the receiver said that trying again is of no use
-	GaveUp    Outcome = "gave up" // it was tried until the event was too old
+	Refused   Outcome = "refused"   // the receiver said that trying again is of no use
+	GaveUp    Outcome = "gave up"   // it was tried until the event was too old, or over
+	Overtaken Outcome = "overtaken" // the alert was superseded before it was told: its successor is told
 )
 
 // Delivery is the end of the attempts to hand one event to one receiver.

@@ -110,7 +110,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 }
 
 var (
-	createStatement = regexp.MustCompile(`^CREATE (TABLE IF NOT EXISTS|OR REPLACE VIEW) (\S+)`)
+	createStatement = regexp.MustCompile(`^(CREATE TABLE IF NOT EXISTS|CREATE OR REPLACE VIEW|ALTER TABLE) (\S+)`)
 	engineClause    = regexp.MustCompile(`(?m)^ENGINE = (\w*MergeTree)(?:\((.*)\))?$`)
 )
 

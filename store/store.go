@@ -175,6 +175,12 @@ func Temporary(err error) bool {
 	return true // the network, or a deadline
 }
 
+// NoDatabase reports whether ClickHouse answered that the database is not there.
+func NoDatabase(err error) bool {
+	var exception *clickhouse.Exception
+	return errors.As(err, &exception) && exception.Code == codeUnknownDatabase
+}
+
 // permanentError is an error of our own that trying again does not mend.
 type permanentError struct{ error }
 

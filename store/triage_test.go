@@ -73,6 +73,10 @@ func TestActsComeBackInTheirOrderAndTheLatestHolds(t *testing.T) {
 		', ', resolved_by, ' ', toString(resolved_at), ', ', verdict, ' ', verdict_by) FROM triage WHERE finding = '`+id+`'`); got != want {
 		t.Errorf("triage says %s, want %s", got, want)
 	}
+	act(t, s, schema.FindingAction{Finding: id, At: monday.Add(4 * time.Hour), Act: schema.SeenAgain, Who: "overreach"})
+	if got := value[string](t, s, "SELECT concat(resolved_by, ';', ifNull(toString(resolved_at), 'NULL')) FROM triage WHERE finding = '"+id+"'"); got != ";NULL" {
+		t.Errorf("what was seen again is resolved: %s", got)
+	}
 	if got := value[uint64](t, s, "SELECT count() FROM triage WHERE finding = 'other' AND resolved_at IS NULL AND silenced_until IS NULL AND verdict = ''"); got != 1 {
 		t.Error("acts that nobody did are not empty")
 	}

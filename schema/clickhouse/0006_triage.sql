@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS finding_actions
 (
     finding String                          COMMENT 'Id of the finding',
     at      DateTime64(3, 'UTC')            COMMENT 'When it was done, by the wall clock, UTC',
-    act     LowCardinality(String)          COMMENT 'ack: somebody is on it; silence: not told until a time; resolve: dealt with; verdict: what it turned out to be',
+    act     LowCardinality(String)          COMMENT 'ack: somebody is on it; silence: not told until a time; resolve: dealt with; verdict: what it turned out to be; seen again: it went on after it was resolved, noted by overreach',
     who     String                          COMMENT 'Who did it',
     reason  String                          COMMENT 'Why, in their words',
     until   Nullable(DateTime64(3, 'UTC'))  COMMENT 'End of a silence, UTC; not after at: it is lifted; NULL for other acts',
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS deliveries
     alert    String                 COMMENT 'Id of the alert that it is about',
     partner  String                 COMMENT 'The third party',
     at       DateTime64(3, 'UTC')   COMMENT 'When the last attempt ended, by the wall clock, UTC',
-    outcome  LowCardinality(String) COMMENT 'delivered; refused: the receiver said that trying again is of no use; gave up: it was too old',
+    outcome  LowCardinality(String) COMMENT 'delivered; refused: the receiver said that trying again is of no use; gave up: it was too old, or over; overtaken: superseded before it was told',
     attempts UInt32                 COMMENT 'How often it was tried',
     detail   String                 COMMENT 'The last error; empty for none'
 )
@@ -41,7 +41,7 @@ CREATE OR REPLACE VIEW triage
     silenced_by       String                         COMMENT 'Who silenced it last; empty: nobody',
     silenced_until    Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when, UTC; past: the silence is over',
     silence_reason    String                         COMMENT 'Why',
-    resolved_by       String                         COMMENT 'Who said last that it is dealt with; empty: nobody',
+    resolved_by       String                         COMMENT 'Who said last that it is dealt with; empty: nobody, or it was seen again since',
     resolved_at       Nullable(DateTime64(3, 'UTC')) COMMENT 'When, UTC',
     verdict           LowCardinality(String)         COMMENT 'Latest verdict: true, benign, false; empty: none',
     verdict_by        String                         COMMENT 'Whose',
@@ -55,8 +55,8 @@ SELECT
     argMaxIf(a.who, a.at, a.act = 'silence') AS silenced_by,
     argMaxIf(a.until, a.at, a.act = 'silence') AS silenced_until,
     argMaxIf(a.reason, a.at, a.act = 'silence') AS silence_reason,
-    argMaxIf(a.who, a.at, a.act = 'resolve') AS resolved_by,
-    if(countIf(a.act = 'resolve') = 0, NULL, maxIf(a.at, a.act = 'resolve')) AS resolved_at,
+    if(resolved_at IS NULL, '', argMaxIf(a.who, a.at, a.act = 'resolve')) AS resolved_by,
+    if(maxIf(a.at, a.act = 'resolve') <= maxIf(a.at, a.act = 'seen again'), NULL, maxIf(a.at, a.act = 'resolve')) AS resolved_at,
     argMaxIf(a.verdict, a.at, a.act = 'verdict') AS verdict,
     argMaxIf(a.who, a.at, a.act = 'verdict') AS verdict_by,
     argMaxIf(a.reason, a.at, a.act = 'verdict') AS verdict_reason
