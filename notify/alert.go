@@ -1,0 +1,161 @@
+package notify
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/overreach/overreach/schema"
+)
+
+const (
+	digestName = "OverreachDigest"
+	testName   = "OverreachTest"
+
+	// info is the severity of what pages nobody.
+	info schema.Severity = "info"
+)
+
+// labels say which alert it is: no two that fire have the same.
+type labels struct {
+	Name       string
+	Partner    string
+	Capability string // empty: all of the partner's
+	Severity   schema.Severity
+	Detector   string
+}
+
+// alert is what on-call is told: one or several runs of one partner. Its labels
+// are those of the run that it began with, and never change.
+type alert struct {
+	labels
+	ID       string
+	Lead     string // finding that it began with
+	Started  time.Time
+	Ended    time.Time // zero while it fires
+	Because  string    // why it ended
+	Members  []member  // in the order in which they joined
+	HeldBack int       // how many would have been alerts of their own
+
+	Superseded bool // it ended because another alert tells what it told
+}
+
+// member is a run in an alert.
+type member struct {
+	run  *run
+	Left string // why it is no longer told by this alert; empty while it is
+}
+
+func (a *alert) fires() bool { return a.Ended.IsZero() }
+
+// digest reports whether it is a partner's digest: told once, and not ended.
+func (a *alert) digest() bool { return a.Name == digestName }
+
+func (a *alert) member(r *run) *member {
+	i := slices.IndexFunc(a.Members, func(m member) bool { return m.run == r })
+	return &a.Members[i]
+}
+
+// add makes a run one of those that the alert tells of.
+func (a *alert) add(r *run) {
+	i := slices.IndexFunc(a.Members, func(m member) bool { return m.run == r })
+	if i < 0 {
+		a.Members = append(a.Members, member{run: r})
+		return
+	}
+	a.Members[i].Left = ""
+}
+
+// join adds a run and makes the alert the one that tells it.
+func (a *alert) join(r *run) {
+	a.add(r)
+	r.alert = a
+}
+
+// alertID names an alert alike in every instance, and whenever it is folded.
+func alertID(l labels, lead string, started time.Time) string {
+	return hashed(l.Name, string(l.Severity), lead, strconv.FormatInt(started.UnixMilli(), 10))
+}
+
+// hashed returns 32 hexadecimal digits that depend on all parts.
+func hashed(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
+	return hex.EncodeToString(sum[:16])
+}
+
+// run is a finding and those of the days that continue it: what people call one
+// episode.
+type run struct {
+	days     []schema.Telling // the last telling of each of its findings, by period
+	severity schema.Severity  // as it was last told
+	due      bool             // it was told fresh, so on-call is to know
+	lastsTo  time.Time        // where it was over when it was found: until when it is told
+	alert    *alert           // that tells it now
+
+	silence, resolved, acknowledged *schema.FindingAction // what holds of it now
+	again                           *schema.FindingAction // how it was resolved before it was seen again
+}
+
+// tell takes in a telling, and reports whether the run goes on that did not before.
+func (r *run) tell(t schema.Telling) bool {
+	was := len(r.days) > 0 && r.open()
+	i, same := slices.BinarySearchFunc(r.days, t, func(a, b schema.Telling) int { return int(a.Period) - int(b.Period) })
+	if same {
+		r.days[i] = t
+	} else {
+		r.days = slices.Insert(r.days, i, t)
+	}
+	return !was && r.open()
+}
+
+func (r *run) forgetActs() {
+	r.silence, r.resolved, r.again, r.acknowledged = nil, nil, nil, nil
+}
+
+// last is its latest day that was not withdrawn; where all were, the latest.
+func (r *run) last() schema.Telling {
+	for _, t := range slices.Backward(r.days) {
+		if t.State != schema.Withdrawn {
+			return t
+		}
+	}
+	return r.days[len(r.days)-1]
+}
+
+// id is that of its last finding: the one to act upon.
+func (r *run) id() string { return r.last().ID }
+
+// open reports whether it goes on. The end of a day that goes on in the next is
+// never told, so the last day speaks for all.
+func (r *run) open() bool { return r.last().State == schema.Open }
+
+func (r *run) withdrawn() bool { return r.last().State == schema.Withdrawn }
+
+func (r *run) live(now time.Time) bool { return r.open() || now.Before(r.lastsTo) }
+
+func (r *run) labels() labels {
+	t := r.last()
+	return labels{Name: alertName(t.Detector), Partner: t.Partner, Capability: t.Capability, Severity: r.severity, Detector: t.Detector}
+}
+
+// alertName makes OverreachVolumeLimit of volume_limit.
+func alertName(detector string) string {
+	var b strings.Builder
+	b.WriteString("Overreach")
+	for part := range strings.SplitSeq(detector, "_") {
+		if part != "" {
+			b.WriteString(strings.ToUpper(part[:1]) + part[1:])
+		}
+	}
+	return b.String()
+}
+
+// rank orders severities.
+func rank(s schema.Severity) int {
+	return slices.Index([]schema.Severity{info, schema.Warning, schema.Critical}, s)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

@@ -1,0 +1,337 @@
+package notify
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/overreach/overreach/schema"
+)
+
+// lasts is how long an alert fires that nothing ends: a digest, and a finding
+// that was over already when it was found.
+const lasts = time.Hour
+
+// history is what alerts follow from, and nothing else: neither a clock nor what
+// was sent before.
+type history struct {
+	Tellings []schema.Telling
+	Actions  []schema.FindingAction
+}
+
+// folded is what a history comes to at a moment.
+type folded struct {
+	Alerts   []*alert // by when they started: those that fire and all that ever did
+	Resolved []*run   // that a person resolved, and that nobody has said to be over
+}
+
+// fold replays the history up to now. What has started keeps its id and its start,
+// and what has ended its end, whenever it is folded again with more history.
+func fold(h history, maxAge, group time.Duration, now time.Time) folded {
+	partners := map[string]*partnerFold{}
+	partnerOf := map[string]string{} // of a finding
+	for _, t := range h.Tellings {
+		p := partners[t.Partner]
+		if p == nil {
+			p = newPartnerFold(t.Partner, maxAge, group)
+			partners[t.Partner] = p
+		}
+		partnerOf[t.ID] = t.Partner
+		p.steps = append(p.steps, step{at: t.Told, order: telling - rank(t.Severity), finding: t.ID, do: func() { p.tell(t) }})
+	}
+	for _, a := range h.Actions {
+		if p := partners[partnerOf[a.Finding]]; p != nil {
+			p.steps = append(p.steps, step{at: a.At, order: action, finding: a.Finding, do: func() { p.act(a) }})
+		}
+	}
+	var all folded
+	for _, p := range partners {
+		p.replay(now)
+		all.Alerts = append(all.Alerts, p.alerts...)
+		for _, r := range p.runs {
+			if r.resolved != nil && r.open() {
+				all.Resolved = append(all.Resolved, r)
+			}
+		}
+	}
+	slices.SortFunc(all.Alerts, func(a, b *alert) int {
+		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID))
+	})
+	slices.SortFunc(all.Resolved, func(a, b *run) int { return cmp.Compare(a.id(), b.id()) })
+	return all
+}
+
+// What happens at the same moment happens in this order: what ends at a time is
+// over at that time, the worst is told first, and a person acts on what was told.
+const (
+	timer   = 0
+	telling = 3 // less the severity
+	action  = 4
+)
+
+// step is one thing that changes what is alerted.
+type step struct {
+	at      time.Time
+	order   int
+	finding string
+	do      func()
+}
+
+func (e step) compare(o step) int {
+	return cmp.Or(e.at.Compare(o.at), cmp.Compare(e.order, o.order), cmp.Compare(e.finding, o.finding))
+}
+
+// partnerFold is one partner's part of a fold: partners have nothing to do with
+// one another.
+type partnerFold struct {
+	partner       string
+	maxAge, group time.Duration
+
+	steps []step // ordered; timers are put in among those that lie ahead
+	now   time.Time
+
+	runs     []*run
+	finding  map[string]*run            // by id
+	latest   map[schema.FindingKey]*run // by key without its period
+	alerts   []*alert
+	digest   *alert // collects; not told yet
+	digestTo time.Time
+}
+
+func newPartnerFold(partner string, maxAge, group time.Duration) *partnerFold {
+	return &partnerFold{
+		partner: partner, maxAge: maxAge, group: group,
+		finding: map[string]*run{}, latest: map[schema.FindingKey]*run{},
+	}
+}
+
+func (p *partnerFold) replay(now time.Time) {
+	slices.SortStableFunc(p.steps, step.compare)
+	for len(p.steps) > 0 && !p.steps[0].at.After(now) {
+		next := p.steps[0]
+		p.steps = p.steps[1:]
+		p.now = next.at
+		next.do()
+	}
+}
+
+// at has something done at a moment that lies ahead.
+func (p *partnerFold) at(when time.Time, finding string, do func()) {
+	e := step{at: when, order: timer, finding: finding, do: do}
+	i, _ := slices.BinarySearchFunc(p.steps, e, step.compare)
+	p.steps = slices.Insert(p.steps, i, e)
+}
+
+// tell takes in what the judge told.
+func (p *partnerFold) tell(t schema.Telling) {
+	r := p.runOf(t)
+	if r.tell(t) {
+		r.forgetActs() // they were about what is over
+	}
+	switch {
+	case t.Change == schema.ChangeEnded || t.Change == schema.ChangeWithdrawn:
+		if !r.open() {
+			p.over(r, string(t.Change))
+		}
+		p.place(r)
+		return
+	case stale(t, p.maxAge):
+		p.tellInDigest(r, t)
+		p.place(r)
+		return
+	}
+	r.due, r.severity = true, t.Severity
+	if r.resolved != nil {
+		r.resolved, r.again = nil, r.resolved
+	}
+	if !r.open() {
+		r.lastsTo = p.now.Add(lasts)
+		p.at(r.lastsTo, t.ID, func() {
+			if !r.live(p.now) {
+				p.over(r, string(schema.ChangeEnded))
+			}
+		})
+	}
+	p.place(r)
+}
+
+// stale reports whether what is told had been so for too long to page anyone.
+func stale(t schema.Telling, maxAge time.Duration) bool {
+	since := t.FirstCrossing
+	switch t.Change {
+	case schema.ChangeRaised:
+		since = t.Peak
+	case schema.ChangeReopened:
+		since = t.LastSeen
+	}
+	return t.Told.Sub(since) > maxAge
+}
+
+// runOf returns the run that a telling belongs to: that of its finding, or of the
+// day that it continues, or a new one.
+func (p *partnerFold) runOf(t schema.Telling) *run {
+	if r := p.finding[t.ID]; r != nil {
+		return r
+	}
+	key := t.FindingKey
+	key.Period = 0
+	r := p.latest[key]
+	if r == nil || t.Change != schema.ChangeContinued {
+		r = &run{}
+		p.runs, p.latest[key] = append(p.runs, r), r
+	}
+	p.finding[t.ID] = r
+	return r
+}
+
+// act takes in what a person did. On what is over it has no effect, so that none
+// reaches what comes after.
+func (p *partnerFold) act(a schema.FindingAction) {
+	r := p.finding[a.Finding]
+	if r == nil || !r.live(p.now) {
+		return
+	}
+	switch a.Act {
+	case schema.Acknowledge:
+		r.acknowledged = &a
+	case schema.Silence:
+		r.silence = nil
+		if !a.Until.After(p.now) {
+			p.place(r)
+			return
+		}
+		r.silence = &a
+		p.leave(r, "silenced by "+a.Who+" until "+stamp(a.Until)+": "+a.Reason)
+		p.at(a.Until, a.Finding, func() {
+			if r.silence == &a {
+				r.silence = nil
+				p.place(r)
+			}
+		})
+	case schema.Resolve:
+		r.resolved, r.again, r.acknowledged = &a, nil, nil
+		p.leave(r, "resolved by "+a.Who+": "+a.Reason)
+	case schema.SeenAgain:
+		if r.resolved != nil {
+			r.resolved, r.again = nil, r.resolved
+			p.place(r)
+		}
+	}
+}
+
+// over ends a run, and with it whatever was done about it.
+func (p *partnerFold) over(r *run, how string) {
+	r.due, r.lastsTo = false, time.Time{}
+	r.forgetActs()
+	p.leave(r, how)
+}
+
+// leave takes a run out of its alert, which ends with its last one.
+func (p *partnerFold) leave(r *run, why string) {
+	a := r.alert
+	if a == nil {
+		return
+	}
+	r.alert = nil
+	a.member(r).Left = why
+	if !slices.ContainsFunc(a.Members, func(m member) bool { return m.Left == "" }) {
+		a.Ended, a.Because = p.now, why
+	}
+}
+
+// place puts a run that is to be told into the one alert that tells it.
+func (p *partnerFold) place(r *run) {
+	switch {
+	case !r.due || !r.live(p.now) || r.silence != nil || r.resolved != nil:
+		return
+	case r.alert != nil && rank(r.alert.Severity) >= rank(r.severity):
+		return // told already
+	}
+	was, l := r.alert, r.labels()
+	target := p.firing(func(a *alert) bool { return a.labels == l })
+	if target == nil {
+		target = p.firing(func(a *alert) bool { return p.justBegan(a) && rank(a.Severity) >= rank(r.severity) })
+	}
+	if target == nil {
+		target = p.start(l, r.id())
+		target.join(r)
+		for _, a := range p.alerts {
+			if a.fires() && a != target && p.justBegan(a) && rank(a.Severity) < rank(r.severity) {
+				p.supersede(a, target)
+			}
+		}
+	} else if was == nil {
+		target.HeldBack++
+	}
+	if was != nil && was != target && was.fires() {
+		p.supersede(was, target)
+	}
+	target.join(r)
+}
+
+// start begins an alert. One that ended at this very moment goes on instead.
+func (p *partnerFold) start(l labels, lead string) *alert {
+	a := &alert{ID: alertID(l, lead, p.now), labels: l, Lead: lead, Started: p.now}
+	for _, same := range p.alerts {
+		if same.ID == a.ID {
+			same.Ended, same.Because, same.Superseded = time.Time{}, "", false
+			return same
+		}
+	}
+	p.alerts = append(p.alerts, a)
+	return a
+}
+
+// supersede ends an alert and has another one tell what it told.
+func (p *partnerFold) supersede(a, by *alert) {
+	for i := range a.Members {
+		m := &a.Members[i]
+		if m.Left == "" {
+			m.Left = "told by alert " + by.ID
+			by.join(m.run)
+		}
+	}
+	by.HeldBack += a.HeldBack
+	a.Ended, a.Because, a.Superseded = p.now, "superseded by alert "+by.ID, true
+}
+
+func (p *partnerFold) firing(is func(*alert) bool) *alert {
+	for _, a := range p.alerts {
+		if a.fires() && a.Name != digestName && is(a) {
+			return a
+		}
+	}
+	return nil
+}
+
+func (p *partnerFold) justBegan(a *alert) bool {
+	return a.Name != digestName && p.now.Sub(a.Started) <= p.group
+}
+
+// tellInDigest notes a finding that is too old to page anyone. What is told within
+// the group interval makes one digest; while one is told the next one collects.
+func (p *partnerFold) tellInDigest(r *run, t schema.Telling) {
+	if p.digest == nil {
+		p.digest = &alert{labels: labels{Name: digestName, Partner: p.partner, Severity: info}, Lead: t.ID}
+		due := p.now.Add(p.group)
+		if rest := p.digestTo.Add(p.group); rest.After(due) {
+			due = rest
+		}
+		p.at(due, t.ID, p.tellDigest)
+	}
+	p.digest.add(r)
+}
+
+func (p *partnerFold) tellDigest() {
+	d := p.digest
+	p.digest = nil
+	d.Members = slices.DeleteFunc(d.Members, func(m member) bool { return m.run.withdrawn() })
+	if len(d.Members) == 0 {
+		return
+	}
+	d.Lead = d.Members[0].run.id()
+	d.ID, d.Started = alertID(d.labels, d.Lead, p.now), p.now
+	p.alerts = append(p.alerts, d)
+	p.digestTo = p.now.Add(lasts)
+	p.at(p.digestTo, d.Lead, func() { d.Ended, d.Because = p.now, "a digest is told once" })
+}

@@ -1,0 +1,156 @@
+package notify
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/overreach/overreach/schema"
+)
+
+const (
+	// shownRuns bounds how many runs an alert tells in words; the rest is counted.
+	shownRuns = 20
+
+	// shownIDs bounds how many ids of findings an alert lists.
+	shownIDs = 50
+)
+
+// shown are the runs that the alert tells in words: those that it still tells
+// before those that left it.
+func (a *alert) shown() []*run {
+	var all []*run
+	for _, left := range []bool{false, true} {
+		for _, m := range a.Members {
+			if (m.Left != "") == left {
+				all = append(all, m.run)
+			}
+		}
+	}
+	return all[:min(len(all), shownRuns)]
+}
+
+// leadNow is the id of the latest finding of the run that the alert began with:
+// the one whose figures are shown, and to act upon.
+func (a *alert) leadNow() string {
+	for _, m := range a.Members {
+		for _, day := range m.run.days {
+			if day.ID == a.Lead {
+				return m.run.id()
+			}
+		}
+	}
+	return a.Lead
+}
+
+// shortID is how tables show an id, and what commands take.
+func shortID(id string) string { return cut(id, 10) }
+
+// summary is the lead's sentence, or how much a digest tells.
+func (v view) summary() string {
+	if v.Name == testName {
+		return "This is a test of Overreach's alerts: nothing happened, and nothing is to be done."
+	}
+	if v.digest() {
+		return line(fmt.Sprintf("%s: %s that had been so for too long to page anyone.", v.Partner, count(len(v.Members), "finding")))
+	}
+	if f := v.Findings[v.leadNow()]; f != nil {
+		return sentence(f)
+	}
+	return line(v.Name + " of " + v.Partner)
+}
+
+// sentence is the finding's, in which no name is so long that nothing else is seen.
+func sentence(f *schema.Finding) string {
+	s := f.Sentence
+	for _, name := range []string{f.Partner, f.Capability} {
+		if len(name) > longestLabel {
+			s = strings.ReplaceAll(s, name, label(name))
+		}
+	}
+	return line(s)
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// lines are the alert's runs, a line each.
+func (v view) lines() []string {
+	var lines []string
+	for _, r := range v.shown() {
+		text := "(its figures are not to be had)"
+		if f := v.Findings[r.id()]; f != nil {
+			text = sentence(f)
+		}
+		state := ""
+		if how := v.member(r).Left; how != "" {
+			state = " [" + line(how) + "]"
+		} else if !r.open() {
+			state = " [over]"
+		}
+		lines = append(lines, shortID(r.id())+" "+string(r.last().Severity)+": "+text+state)
+	}
+	if more := len(v.Members) - len(lines); more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more: overreach findings shows them", more))
+	}
+	return lines
+}
+
+func (v view) findingIDs() string {
+	var ids []string
+	for _, m := range v.Members {
+		if len(ids) == shownIDs {
+			ids = append(ids, fmt.Sprintf("and %d more", len(v.Members)-shownIDs))
+			break
+		}
+		ids = append(ids, m.run.id())
+	}
+	return strings.Join(ids, " ")
+}
+
+// people is the greatest number of people of any of the alert's findings: they may
+// be the same people, so they are not added up.
+func (v view) people() schema.Estimate {
+	var most schema.Estimate
+	for _, r := range v.shown() {
+		if f := v.Findings[r.id()]; f != nil && f.People.Value > most.Value {
+			most = f.People
+		}
+	}
+	return most
+}
+
+// about joins what there is to say about the alert's runs.
+func (v view) about(say func(*run) string) string {
+	var all []string
+	for _, r := range v.shown() {
+		if s := say(r); s != "" {
+			all = append(all, shortID(r.id())+" "+line(s))
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+func (r *run) saysAcknowledged() string {
+	if r.acknowledged == nil {
+		return ""
+	}
+	return "by " + r.acknowledged.Who + " at " + stamp(r.acknowledged.At) + ": " + r.acknowledged.Reason
+}
+
+func (r *run) saysSilenced() string {
+	if r.silence == nil {
+		return ""
+	}
+	return "by " + r.silence.Who + " until " + stamp(r.silence.Until) + ": " + r.silence.Reason
+}
+
+func (r *run) saysSeenAgain() string {
+	if r.again == nil {
+		return ""
+	}
+	return "resolved by " + r.again.Who + " at " + stamp(r.again.At) + ", seen again"
+}
