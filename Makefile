@@ -6,13 +6,17 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo test lint build engine docs bench python-client fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager docs bench python-client notebook fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 demo: build engine ## See it find the story's partners, in about a minute; SERVE=1 keeps ClickHouse up
 	@bin/overreach demo --dir demo-data --scale $(SCALE) $(if $(SERVE),--serve)
+
+quickstart-own: ## Start it with a Kafka, ClickHouse, Alertmanager and Grafana of its own, in Docker
+	@scripts/compose/init.sh
+	OVERREACH_VERSION=$(VERSION) docker compose up --build --wait
 
 build: ## Build bin/overreach and bin/overreach-engine
 	@scripts/needs.sh
@@ -24,7 +28,10 @@ engine: ## Fetch the ClickHouse engine's library, once
 	@scripts/needs.sh
 	@scripts/fetch-engine.sh
 
-test: build engine ## Run every test, with the race detector where there is a C compiler
+alertmanager: ## Build the Alertmanager that tests run against, once
+	@scripts/build-alertmanager.sh
+
+test: build engine alertmanager ## Run every test, with the race detector where there is a C compiler
 	@scripts/test.sh
 
 lint: $(LINT) ## Check style, imports and mistakes
@@ -43,6 +50,9 @@ bench: engine ## Run the benchmarks; ratios count, absolute times vary
 
 python-client: build engine ## Read a finished run with clickhouse-connect, a client that is not ours
 	@scripts/check-python-client.sh
+
+notebook: build engine ## Run the notebook on a small demo; needs Python 3.11 and 570 MB in .tools
+	@scripts/notebook.sh
 
 fuzz: ## Fuzz each parser for FUZZTIME (default 30s)
 	@scripts/fuzz.sh

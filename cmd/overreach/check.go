@@ -20,6 +20,9 @@ type checkFlags struct {
 	connect  bool
 	registry string
 	mappings []string
+	sample   string
+	limit    int
+	json     bool
 }
 
 func newCheckCommand(a *app) *cobra.Command {
@@ -35,12 +38,29 @@ With --connect it also asks Kafka for the topics and the consumer group, and
 ClickHouse for its version and tables, and prints the ACLs and GRANTs that
 overreach needs there, as commands to copy. It changes nothing.
 
-Exit codes: 0 all is well, 1 something is wrong or did not answer.`,
+With --sample it reads a file (lines, or a JSON list; plain, gzip or zstd; - is
+standard input) through the mapping, and prints the first events, how many items
+each condition left out, and what was rejected and why, with the path that
+failed. People are not shown, so that the output can be shared.
+
+Exit codes: 0 all is well, 1 something is wrong or did not answer, or no event
+came of the sample.`,
 		Example: `  overreach check --registry registry.yaml
   overreach check --mapping github --mapping ./ours.yaml
+  overreach check --mapping ./ours.yaml --sample records.ndjson --limit 20
   overreach check --config config.yaml --connect`,
 		Args: nothing,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case f.sample == "" && (f.json || cmd.Flags().Changed("limit")):
+				return usagef("--json and --limit are for what comes of a sample: give --sample FILE, or leave them out")
+			case f.sample != "" && (f.connect || f.registry != "" || len(f.mappings) > 1):
+				return usagef("--sample shows what one mapping makes of a file: give one --mapping, or none for events as they are, and leave out --connect and --registry")
+			case f.limit < 0:
+				return usagef("--limit %d: expected how many events to show, from 0", f.limit)
+			case f.sample != "":
+				return checkSample(cmd.Context(), a.stdout, f)
+			}
 			c, err := checkFiles(a, f)
 			if !f.connect || c == nil {
 				return err
@@ -52,6 +72,9 @@ Exit codes: 0 all is well, 1 something is wrong or did not answer.`,
 	flags.BoolVar(&f.connect, "connect", false, "try Kafka and ClickHouse, and print the rights that they must give")
 	flags.StringVar(&f.registry, "registry", "", "registry `FILE` (default: registry of the configuration)")
 	flags.StringArrayVar(&f.mappings, "mapping", nil, "also check this `MAPPING`: a file, or one that comes with overreach (repeatable)")
+	flags.StringVar(&f.sample, "sample", "", "show what --mapping makes of the records of `FILE`")
+	flags.IntVar(&f.limit, "limit", 10, "with --sample: show the first `N` events")
+	flags.BoolVar(&f.json, "json", false, "with --sample: print one JSON object")
 	return cmd
 }
 

@@ -81,8 +81,13 @@ func checkClickHouse(ctx context.Context, w io.Writer, c *Config) (err error) {
 	if err != nil {
 		return err
 	}
+	at := strings.Join(cfg.Addresses, ", ")
 	st, err := store.Open(ctx, cfg)
-	if err != nil {
+	switch {
+	case store.NoDatabase(err): // as before the first migrate
+		_, _ = fmt.Fprintf(w, "clickhouse  %s: answers; database %s is not there yet: run overreach migrate\n", at, cfg.Database)
+		return nil
+	case err != nil:
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
@@ -99,7 +104,7 @@ func checkClickHouse(ctx context.Context, w io.Writer, c *Config) (err error) {
 	if len(pending) > 0 {
 		tables = fmt.Sprintf("tables lack %d migrations: run overreach migrate", len(pending))
 	}
-	_, _ = fmt.Fprintf(w, "clickhouse  %s: version %s, database %s, %s\n", strings.Join(cfg.Addresses, ", "), number, cfg.Database, tables)
+	_, _ = fmt.Fprintf(w, "clickhouse  %s: version %s, database %s, %s\n", at, number, cfg.Database, tables)
 	return nil
 }
 
@@ -132,11 +137,13 @@ func writeGrants(w io.Writer, c *Config) {
 		_, _ = fmt.Fprintf(w, "GRANT SYSTEM SYNC REPLICA ON %s.* TO %s;\n", database, user)
 	}
 	_, _ = fmt.Fprintf(w, "-- ClickHouse, for overreach migrate, besides:\n"+
-		"GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER TTL, ALTER MATERIALIZE TTL ON %s.* TO %s;\n", database, user) //nolint:misspell // as ClickHouse spells it
+		"GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER ADD INDEX, ALTER TTL, ALTER MATERIALIZE TTL ON %s.* TO %s;\n", database, user) //nolint:misspell // as ClickHouse spells it
 	if c.ClickHouse.Cluster != "" {
 		_, _ = fmt.Fprintf(w, "GRANT CLUSTER ON *.* TO %s;\n", user)
 	}
-	_, _ = fmt.Fprintf(w, "-- ClickHouse, for who only reads findings:\nGRANT SELECT ON %s.* TO reader;\n", database)
+	_, _ = fmt.Fprintf(w, "-- ClickHouse, for overreach forget, besides:\nGRANT ALTER DELETE ON %s.access_events TO %s;\nGRANT ALTER UPDATE ON %s.rejects TO %s;\n",
+		database, user, database, user)
+	_, _ = fmt.Fprintln(w, "-- ClickHouse, for who only reads: overreach migrate --print-reader")
 }
 
 // shellQuote keeps a name one word for a shell.

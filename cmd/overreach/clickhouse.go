@@ -30,7 +30,7 @@ It answers this machine alone: it knows no users and no passwords. Where a defau
 port is taken and no other is named, a free one is used; port 0 takes a free one.`,
 		Example: `  overreach clickhouse demo-data
   overreach clickhouse demo-data --http 127.0.0.1:18123 --native 127.0.0.1:0`,
-		Args: exactly("one folder", 1),
+		Args: exactly("one folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("native") {
 				at.Native = orFree(nativeDefault)

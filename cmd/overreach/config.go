@@ -19,6 +19,7 @@ type Config struct {
 	Time      TimeConfig      `yaml:"time"`
 	Batch     BatchConfig     `yaml:"batch"`
 	Judge     JudgeConfig     `yaml:"judge"`
+	Alerts    AlertsConfig    `yaml:"alerts"`
 	Retention RetentionConfig `yaml:"retention"`
 
 	// Where /metrics, /healthz and /readyz are served, as host:port; a port alone
@@ -150,6 +151,50 @@ type JudgeConfig struct {
 	MaxUnregistered int `yaml:"max_unregistered" default:"1000"`
 	// How many apps of a partner are told apart. The rest is one sum.
 	MaxApps int `yaml:"max_apps" default:"100"`
+}
+
+// AlertsConfig says who is told of findings. Where neither an Alertmanager nor a
+// webhook is named, they are logged and kept alone. Instances share the alerts as
+// they share the partners.
+type AlertsConfig struct {
+	// A finding that could have been noticed longer ago than this when it is found
+	// is a line in a digest, never an alert of its own. So is an alert that no
+	// receiver took for so long given up.
+	MaxAge Duration `yaml:"max_age" default:"24h"`
+	// What is found of one partner within this time is one alert, of the worst of
+	// it; it says how many it stands for.
+	Group Duration `yaml:"group" default:"10m"`
+	// How often what fires is told to Alertmanager again. It is resolved by
+	// itself an hour after the last time, should all instances be gone.
+	Resend Duration `yaml:"resend" default:"1m"`
+	// Where on-call finds the pages of the detectors: the address that
+	// "docs/detectors/volume_limit.md" is put behind.
+	Runbooks     string             `yaml:"runbooks" default:"https://github.com/overreach/overreach/blob/main/"`
+	Alertmanager AlertmanagerConfig `yaml:"alertmanager"`
+	Webhook      WebhookConfig      `yaml:"webhook"`
+}
+
+// AlertmanagerConfig says how alerts reach Alertmanager (API v2).
+type AlertmanagerConfig struct {
+	// Every instance of a cluster of Alertmanagers, as in
+	// [http://alertmanager:9093]; each is told.
+	URLs []string `yaml:"urls"`
+	// The user, where it asks for one.
+	Username string `yaml:"username"`
+	// File that holds the password. OVERREACH_ALERTMANAGER_PASSWORD may hold the
+	// password itself instead.
+	PasswordFile FilePath  `yaml:"password_file"`
+	TLS          TLSConfig `yaml:"tls"`
+}
+
+// WebhookConfig says where alerts are posted as JSON.
+type WebhookConfig struct {
+	// The address.
+	URL string `yaml:"url"`
+	// File that holds the secret by which each request is signed (HMAC-SHA256), 16
+	// bytes or more. OVERREACH_WEBHOOK_SECRET may hold the secret itself instead.
+	SecretFile FilePath  `yaml:"secret_file"`
+	TLS        TLSConfig `yaml:"tls"`
 }
 
 // RetentionConfig says how long rows are kept, in whole days from the day on

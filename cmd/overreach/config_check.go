@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -103,6 +104,7 @@ func (c *Config) Validate(origins Origins) error {
 	p.duration("judge.interval", c.Judge.Interval, 100*time.Millisecond, time.Minute)
 	p.number("judge.max_unregistered", c.Judge.MaxUnregistered, 0, 100_000)
 	p.number("judge.max_apps", c.Judge.MaxApps, 1, 100_000)
+	c.validateAlerts(p)
 	for _, r := range []struct {
 		path  string
 		value Duration
@@ -155,6 +157,46 @@ func (c *Config) validateServers(p *problems) {
 		p.add("kafka.sasl.mechanism", "a mechanism without a user: set kafka.sasl.username")
 	case s.Mechanism != "" && s.PasswordFile == "" && c.secrets.kafka == "":
 		p.add("kafka.sasl.mechanism", "a mechanism without a password: set kafka.sasl.password_file or %s", envKafkaPassword)
+	}
+}
+
+func (c *Config) validateAlerts(p *problems) {
+	p.duration("alerts.max_age", c.Alerts.MaxAge, time.Minute, 30*dayLong)
+	p.duration("alerts.group", c.Alerts.Group, 0, dayLong)
+	p.duration("alerts.resend", c.Alerts.Resend, 5*time.Second, 15*time.Minute)
+	if c.Alerts.Runbooks != "" {
+		p.webAddress("alerts.runbooks", c.Alerts.Runbooks)
+	}
+	am, hook := c.Alerts.Alertmanager, c.Alerts.Webhook
+	for _, address := range am.URLs {
+		p.webAddress("alerts.alertmanager.urls", address)
+	}
+	p.tls("alerts.alertmanager.tls", am.TLS)
+	switch password := am.PasswordFile != "" || c.secrets.alertmanager != ""; {
+	case am.Username != "" && !password:
+		p.add("alerts.alertmanager.username", "a user without a password: set alerts.alertmanager.password_file or %s", envAlertmanager)
+	case am.Username == "" && am.PasswordFile != "":
+		p.add("alerts.alertmanager.password_file", "a password without a user: set alerts.alertmanager.username, or leave it out")
+	}
+	p.tls("alerts.webhook.tls", hook.TLS)
+	switch secret := hook.SecretFile != "" || c.secrets.webhook != ""; {
+	case hook.URL != "" && !secret:
+		p.add("alerts.webhook.url", "a webhook without a secret to sign with: make one with `openssl rand -hex 32` and set alerts.webhook.secret_file or %s", envWebhookSecret)
+	case hook.URL == "" && hook.SecretFile != "":
+		p.add("alerts.webhook.secret_file", "a secret without a webhook: set alerts.webhook.url, or leave it out")
+	case hook.URL != "":
+		p.webAddress("alerts.webhook.url", hook.URL)
+	}
+}
+
+// webAddress notes what is no address of a web server.
+func (p *problems) webAddress(path, address string) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		p.add(path, "%q is no address: expected http:// or https:// with a host, as in https://alerts.example.com/hook", address)
+	case u.User != nil:
+		p.add(path, "the address holds a user or a password: leave it out; secrets stand in files of their own")
 	}
 }
 

@@ -68,6 +68,8 @@ func (c *Config) print(w io.Writer, origins Origins) error {
 		{"kafka password", envKafkaPassword, c.secrets.kafka, c.Kafka.SASL.PasswordFile},
 		{"clickhouse password", envClickHousePassword, c.secrets.clickHouse, c.ClickHouse.PasswordFile},
 		{"hash key", envHashKey, c.secrets.hashKey, c.HashKeyFile},
+		{"alertmanager password", envAlertmanager, c.secrets.alertmanager, c.Alerts.Alertmanager.PasswordFile},
+		{"webhook secret", envWebhookSecret, c.secrets.webhook, c.Alerts.Webhook.SecretFile},
 	} {
 		switch {
 		case s.held != "":

@@ -73,6 +73,8 @@ func LoadConfig(path string, env func(string) (string, bool), flags map[string]s
 		envKafkaPassword:      &c.secrets.kafka,
 		envClickHousePassword: &c.secrets.clickHouse,
 		envHashKey:            &c.secrets.hashKey,
+		envAlertmanager:       &c.secrets.alertmanager,
+		envWebhookSecret:      &c.secrets.webhook,
 	} {
 		text, _ := env(name)
 		*secret = Secret(text)
@@ -208,10 +210,12 @@ const (
 	envKafkaPassword      = "OVERREACH_KAFKA_PASSWORD"
 	envClickHousePassword = "OVERREACH_CLICKHOUSE_PASSWORD"
 	envHashKey            = "OVERREACH_HASH_KEY"
+	envAlertmanager       = "OVERREACH_ALERTMANAGER_PASSWORD"
+	envWebhookSecret      = "OVERREACH_WEBHOOK_SECRET"
 )
 
 // secrets are what the environment held.
-type secrets struct{ kafka, clickHouse, hashKey Secret }
+type secrets struct{ kafka, clickHouse, hashKey, alertmanager, webhook Secret }
 
 // KafkaPassword returns the password for Kafka, from the environment or else the
 // file; empty where neither is set.

@@ -45,9 +45,11 @@ func TestWithoutAFileTheDefaultsHold(t *testing.T) {
 		Time:       TimeConfig{Lateness: Duration(5 * time.Minute), MinTime: 10957, MaxFuture: Duration(time.Hour)},
 		Batch:      BatchConfig{MaxEvents: 100000, MaxKeys: 50000},
 		Judge:      JudgeConfig{Interval: Duration(time.Second), MaxUnregistered: 1000, MaxApps: 100},
-		Retention:  RetentionConfig{Raw: Duration(90 * dayLong), Minutes: Duration(15 * dayLong), Hours: Duration(400 * dayLong), Rejects: Duration(30 * dayLong)},
-		Listen:     "127.0.0.1:9464",
-		Log:        LogConfig{Level: "info"},
+		Alerts: AlertsConfig{MaxAge: Duration(dayLong), Group: Duration(10 * time.Minute), Resend: Duration(time.Minute),
+			Runbooks: "https://github.com/overreach/overreach/blob/main/"},
+		Retention: RetentionConfig{Raw: Duration(90 * dayLong), Minutes: Duration(15 * dayLong), Hours: Duration(400 * dayLong), Rejects: Duration(30 * dayLong)},
+		Listen:    "127.0.0.1:9464",
+		Log:       LogConfig{Level: "info"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\n got %+v\nwant %+v", got, want)
@@ -92,6 +94,8 @@ func TestEverySettingHasAVariable(t *testing.T) {
 	texts := map[string]string{
 		"kafka.start": "since:2018-11-05T00:00:00Z", "kafka.brokers": "a:1, b:2", "clickhouse.addresses": "c:3",
 		"kafka.tls.enabled": "true", "clickhouse.tls.enabled": "true", "kafka.sasl.mechanism": "PLAIN",
+		"alerts.alertmanager.urls": "http://d:4", "alerts.alertmanager.tls.enabled": "true", "alerts.runbooks": "https://e/",
+		"alerts.webhook.url": "https://f/", "alerts.webhook.tls.enabled": "true", "alerts.max_age": "7m",
 		"time.min_time": "2001-02-03", "listen": ":1", "log.level": "warn", "log.format": "json",
 	}
 	env := map[string]string{}
@@ -182,6 +186,13 @@ func TestErrorsNameOriginValueLimitAndWayOut(t *testing.T) {
 	f("clickhouse: {tls: {enabled: true, cert: c.pem}}", nil, nil, `overreach.yaml:1: clickhouse.tls.cert: a certificate without its key: set clickhouse.tls.key`)
 	f("kafka: {sasl: {mechanism: SCRAM, username: u, password_file: p}}", nil, nil, `overreach.yaml:1: kafka.sasl.mechanism: "SCRAM" is unknown: expected one of ["PLAIN" "SCRAM-SHA-256" "SCRAM-SHA-512"]`)
 	f("kafka: {sasl: {mechanism: PLAIN}}", nil, nil, `overreach.yaml:1: kafka.sasl.mechanism: a mechanism without a user: set kafka.sasl.username`)
+	f("alerts: {alertmanager: {urls: [am:9093]}}", nil, nil, `overreach.yaml:1: alerts.alertmanager.urls: "am:9093" is no address: expected http:// or https:// with a host, as in https://alerts.example.com/hook`)
+	f("alerts: {alertmanager: {urls: ['http://u:hunter2@am']}}", nil, nil, `overreach.yaml:1: alerts.alertmanager.urls: the address holds a user or a password: leave it out; secrets stand in files of their own`)
+	f("alerts: {alertmanager: {username: u}}", nil, nil, `overreach.yaml:1: alerts.alertmanager.username: a user without a password: set alerts.alertmanager.password_file or OVERREACH_ALERTMANAGER_PASSWORD`)
+	f("alerts: {alertmanager: {password_file: p}}", nil, nil, `overreach.yaml:1: alerts.alertmanager.password_file: a password without a user: set alerts.alertmanager.username, or leave it out`)
+	f("alerts: {webhook: {url: 'https://hook'}}", nil, nil, `overreach.yaml:1: alerts.webhook.url: a webhook without a secret to sign with: make one with `+"`openssl rand -hex 32`"+` and set alerts.webhook.secret_file or OVERREACH_WEBHOOK_SECRET`)
+	f("alerts: {webhook: {secret_file: s}}", nil, nil, `overreach.yaml:1: alerts.webhook.secret_file: a secret without a webhook: set alerts.webhook.url, or leave it out`)
+	f("alerts: {resend: 1s}", nil, nil, `overreach.yaml:1: alerts.resend: 1s is out of range: expected 5s to 15m`)
 	f("kafka: {sasl: {mechanism: PLAIN, username: u}}", nil, nil, `overreach.yaml:1: kafka.sasl.mechanism: a mechanism without a password: set kafka.sasl.password_file or OVERREACH_KAFKA_PASSWORD`)
 	f("kafka: {sasl: {username: u}}", nil, nil, `overreach.yaml:1: kafka.sasl.username: a user without a mechanism: set kafka.sasl.mechanism, or leave it out`)
 	f("", env("OVERREACH_KAFKA_BROKERS", "kafka"), nil, `OVERREACH_KAFKA_BROKERS: kafka.brokers: "kafka" is no address: expected host:port with a port from 1 to 65535`)

@@ -73,6 +73,7 @@ func TestTheLatestActsOfAFindingAreSaidInAFewWords(t *testing.T) {
 	f("")
 	f("ben is on it", done(schema.Acknowledge, "ann"), done(schema.Acknowledge, "ben"))
 	f("resolved by ben", done(schema.Acknowledge, "ann"), done(schema.Resolve, "ben"))
+	f("ann is on it", done(schema.Acknowledge, "ann"), done(schema.Resolve, "ben"), done(schema.SeenAgain, "overreach"))
 	f("silenced until 2026-03-02 13:00", silence(now.Add(time.Hour)))
 	f("", silence(now.Add(time.Hour)), silence(now))
 	f("silenced until 2026-03-02 13:00, ann is on it, verdict benign", done(schema.Acknowledge, "ann"), silence(now.Add(time.Hour)), judged)

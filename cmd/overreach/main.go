@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -145,23 +146,32 @@ Results go to stdout; the log and errors go to stderr.`,
 	flags.StringVar(&logFormat, "log-format", os.Getenv(envName("log.format")), "`FORMAT` of the log: console or json (default: console on a terminal, else json)")
 	flags.VisitAll(func(f *pflag.Flag) { f.DefValue = "" }) // help says the same whatever the environment
 
-	root.AddCommand(
-		newRunCommand(a),
-		newDemoCommand(a),
-		newReplayCommand(a),
-		newGenerateCommand(a),
-		newFindingsCommand(a),
-		newAckCommand(a),
-		newSilenceCommand(a),
-		newResolveCommand(a),
-		newVerdictCommand(a),
-		newQueryCommand(a),
-		newClickHouseCommand(a),
-		newMigrateCommand(a),
-		newCheckCommand(a),
-		newRegistryCommand(a),
-		newConfigCommand(a),
-	)
+	for i, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"See it work:", []*cobra.Command{newDemoCommand(a)}},
+		{"Run it:", []*cobra.Command{
+			newRunCommand(a), newCheckCommand(a), newMigrateCommand(a), newRegistryCommand(a), newConfigCommand(a),
+			newAlertTestCommand(a), newHealthCommand(a),
+		}},
+		{"Findings, and what people do about them:", []*cobra.Command{
+			newFindingsCommand(a), newAckCommand(a), newSilenceCommand(a), newResolveCommand(a), newVerdictCommand(a),
+		}},
+		{"Rights, and people's questions:", []*cobra.Command{
+			newGrantsCommand(a), newStatementCommand(a), newSubjectCommand(a), newHashCommand(a), newForgetCommand(a),
+		}},
+		{"Data:", []*cobra.Command{
+			newQueryCommand(a), newExportCommand(a), newClickHouseCommand(a), newReplayCommand(a), newGenerateCommand(a),
+		}},
+	} {
+		id := strconv.Itoa(i)
+		root.AddGroup(&cobra.Group{ID: id, Title: group.title})
+		for _, cmd := range group.commands {
+			cmd.GroupID = id
+			root.AddCommand(cmd)
+		}
+	}
 	a.watch(root)
 	return root
 }

@@ -12,6 +12,7 @@ import (
 )
 
 func newMigrateCommand(a *app) *cobra.Command {
+	var printReader bool
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring ClickHouse's tables up to date",
@@ -21,18 +22,29 @@ several processes at once. A database of a newer version of overreach is refused
 
 ClickHouse and the retention are those of the configuration; the flags stand
 above it. Retention counts in whole days from the day on which a row was read.
-What grew too old is removed by ClickHouse's next merges.`,
+What grew too old is removed by ClickHouse's next merges.
+
+With --print-reader it changes nothing and prints the statements that make the
+role overreach_reader, for people and programs that only read, within bounds of
+memory and time. Making a role is an administrator's right: pipe them into a
+client of one.`,
 		Example: `  overreach migrate --config config.yaml
-  OVERREACH_CLICKHOUSE_ADDRESSES=localhost:9000 overreach migrate --retention-raw 30d`,
+  OVERREACH_CLICKHOUSE_ADDRESSES=localhost:9000 overreach migrate --retention-raw 30d
+  overreach migrate --print-reader | clickhouse-client --host clickhouse --user admin --password`,
 		Args: nothing,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, _, err := a.loadConfig()
 			if err != nil {
 				return err
 			}
+			if printReader {
+				_, err := io.WriteString(a.stdout, store.ReaderRole(c.ClickHouse.Database, c.ClickHouse.Cluster))
+				return err
+			}
 			return migrate(cmd.Context(), a.stdout, c)
 		},
 	}
+	cmd.Flags().BoolVar(&printReader, "print-reader", false, "print the statements of the role overreach_reader instead")
 	for _, f := range []struct{ name, what string }{
 		{"raw", "events and the people in them"},
 		{"minutes", "usage by minute"},

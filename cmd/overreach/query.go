@@ -29,7 +29,7 @@ configuration.`,
 		Example: `  overreach query --local demo-data "SELECT partner, people, sentence FROM findings ORDER BY people DESC"
   overreach query --format table "DESCRIBE granted_vs_used"
   overreach query --format json "SELECT * FROM coverage" | jq .missing`,
-		Args: exactly("one statement, in quotes", 1),
+		Args: exactly("one statement, in quotes"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			as, err := parseFormat(format)
 			if err != nil {
@@ -112,10 +112,10 @@ func (c *Config) clickHouse() (store.Config, error) {
 	return c.storeConfig()
 }
 
-// exactly accepts n arguments; what says which, for the error.
-func exactly(what string, n int) cobra.PositionalArgs {
+// exactly accepts one argument; what says which, for the error.
+func exactly(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
+		if len(args) != 1 {
 			return usagef("%s takes %s, not %d arguments; see %s --help", cmd.CommandPath(), what, len(args), cmd.CommandPath())
 		}
 		return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -43,8 +44,8 @@ action from the day it was first seen, and limits, commented out, at twice the
 most people that were seen in an hour, 24 hours, 30 days and a month. What only
 people know is marked FILL IN.
 
-It reads the files of --from (newline-delimited JSON, plain, gzip or zstd; - is
-standard input) through --mapping, or what overreach run --local DIR counted, or
+It reads the files of --from (a record a line, or a JSON list of them; plain, gzip
+or zstd; - is standard input) through --mapping, or what overreach run --local DIR counted, or
 else the ClickHouse of the configuration. There, limits of an hour and of 24 hours
 rest on what is kept by minute and hour (retention.minutes, retention.hours).`,
 		Example: `  overreach registry init --from events.ndjson.gz --mapping github --out registry.yaml
@@ -64,7 +65,7 @@ rest on what is kept by minute and hour (retention.minutes, retention.hours).`,
 	localFlag(cmd, &f.dir)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.from, "from", nil, "read events from `FILE` (repeatable, - is standard input)")
-	flags.StringVar(&f.mapping, "mapping", "", "with --from: `MAPPING` that turns its lines into events: a file, or one that comes with overreach (github)")
+	flags.StringVar(&f.mapping, "mapping", "", "with --from: `MAPPING` that turns its lines into events: a file, or one that comes with overreach ("+strings.Join(schema.Mappings(), ", ")+")")
 	flags.StringVar(&f.file, "out", "", "write to `FILE`, which must not exist (default: standard output)")
 	return cmd
 }

@@ -20,7 +20,8 @@ func newReplayCommand(a *app) *cobra.Command {
 		Use:   "replay FILE...",
 		Short: "Send the lines of files to a Kafka topic",
 		Long: `replay sends each line of the files to a Kafka topic, as a record without a key;
-empty lines are left out. Files are read one after the other, plain or packed
+empty lines are left out. Of a file that is a JSON list each element is sent as if
+it were a line. Files are read one after the other, plain or packed
 with gzip or zstd, which is seen from their content; - is standard input. What a
 line holds is not looked at, so the topic's mapping applies to it as to any
 other record.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -25,6 +26,7 @@ type runFlags struct {
 	registry string
 	listen   string
 	migrate  bool
+	noAlerts bool
 	wait     time.Duration
 	json     bool
 }
@@ -44,9 +46,9 @@ Several instances with the same configuration share the partitions and the
 partners. Health and metrics are at /healthz, /readyz and /metrics of --listen.
 
 With --local DIR it needs no servers: a broker in this process and a ClickHouse
-engine on the folder stand in for them. With --from it replays files, newline
-delimited JSON, plain or .gz or .zst, judges all of it, prints the findings and
-ends. What it counted stays in the folder: a second run adds to it.`,
+engine on the folder stand in for them. With --from it replays files, a
+record a line or a JSON list of them, plain or .gz or .zst, judges all of it,
+prints the findings and ends. What it counted stays in the folder: a second run adds to it.`,
 		Example: `  overreach run --config config.yaml
   overreach run --local data --from events.ndjson --registry registry.yaml
   overreach run --local data --from github.ndjson --mapping github`,
@@ -64,10 +66,11 @@ ends. What it counted stays in the folder: a second run adds to it.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.local, "local", "", "run on one machine, without servers, keeping everything in `DIR`")
 	flags.StringSliceVar(&f.from, "from", nil, "with --local: replay `FILE` (repeatable, - for standard input), then end")
-	flags.StringVar(&f.mapping, "mapping", "", "with --local: `MAPPING` that turns the records into events: a file, or one that comes with overreach (github)")
+	flags.StringVar(&f.mapping, "mapping", "", "with --local: `MAPPING` that turns the records into events: a file, or one that comes with overreach ("+strings.Join(schema.Mappings(), ", ")+")")
 	flags.StringVar(&f.registry, "registry", "", "registry `FILE`; with --local the default is DIR/registry.yaml where it exists")
 	flags.StringVar(&f.listen, "listen", "", "`ADDRESS` of health checks and metrics, host:port; empty: what the configuration says, or nowhere with --local")
 	flags.BoolVar(&f.migrate, "migrate", false, "bring ClickHouse's tables up to date first; an empty database always is")
+	flags.BoolVar(&f.noAlerts, "no-alerts", false, "tell nobody: findings are logged and kept alone, as when old topics are read")
 	flags.BoolVar(&f.json, "json", false, "with --from: print the findings as JSON, one a line")
 	flags.DurationVar(&f.wait, "wait", 0, "wait `DURATION` for a ClickHouse that does not answer yet; 0: fail at once")
 	addSettingFlags(flags)

@@ -25,6 +25,7 @@ import (
 type serviceConfig struct {
 	consumer       consumer.Config
 	judge          judge.Config
+	alerts         notify.Config // without a receiver: nobody is told
 	keyFingerprint string
 	registryFile   string // empty: a registry of nobody
 	listen         string // of health and metrics; empty: nowhere
@@ -37,6 +38,7 @@ type service struct {
 	store    *store.Store
 	consumer *consumer.Consumer
 	judge    *judge.Judge
+	notifier *notify.Notifier // nil: nobody is told
 	registry *watchedRegistry
 	metrics  *prometheus.Registry
 }
@@ -52,8 +54,17 @@ func newService(ctx context.Context, cfg serviceConfig, st *store.Store, log zer
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cfg.consumer.Ready = s.saveStreams
 	s.consumer = consumer.New(cfg.consumer, st, log, consumer.NewMetrics(s.metrics))
-	tell := func(changes []schema.FindingChange) { notify.Log(log, changes) }
-	s.judge = judge.New(cfg.judge, st, kafkaLog{s.consumer}, registry.current, tell, judge.NewMetrics(s.metrics), log)
+	kafka := kafkaLog{s.consumer}
+	if len(cfg.alerts.Alertmanagers)+len(cfg.alerts.Webhooks) > 0 {
+		s.notifier = notify.New(cfg.alerts, st, kafka.Slots, notify.NewMetrics(s.metrics), log)
+	}
+	tell := func(changes []schema.FindingChange) {
+		notify.Log(log, changes)
+		if s.notifier != nil {
+			s.notifier.Nudge()
+		}
+	}
+	s.judge = judge.New(cfg.judge, st, kafka, registry.current, tell, judge.NewMetrics(s.metrics), log)
 	return s, nil
 }
 
@@ -120,6 +131,9 @@ func (s *service) run(ctx context.Context, finish func(context.Context) error) e
 		parts = append(parts, s.judge.Run)
 	} else {
 		parts = append(parts, finish)
+	}
+	if s.notifier != nil {
+		parts = append(parts, s.notifier.Run)
 	}
 	if s.cfg.listen != "" {
 		parts = append(parts, s.serve)

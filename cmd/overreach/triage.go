@@ -271,6 +271,8 @@ func triageState(actions []schema.FindingAction, now time.Time) string {
 			silence = a
 		case schema.Resolve:
 			resolved = a
+		case schema.SeenAgain:
+			resolved = schema.FindingAction{}
 		case schema.Judgement:
 			verdict = a
 		}

@@ -73,6 +73,24 @@ func TestWhatIsMissingAtTheStartIsSaidInOneLine(t *testing.T) {
 	s.run().refuses(s.listen, "--listen")
 }
 
+func TestCheckConnectSaysWhatIsThereAndWhatIsStillToCome(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, 3)
+	f := func(want string, changes ...string) {
+		t.Helper()
+		out := run(t, "check", "--connect", "--config", s.write("config.yaml", s.settings(changes...)))
+		for _, text := range []string{want, "topic       access: 3 partitions", "GRANT SELECT, INSERT ON"} {
+			if !strings.Contains(out, text) {
+				t.Errorf("it says %q, which lacks %q", out, text)
+			}
+		}
+	}
+	f("answers; database nowhere is not there yet: run overreach migrate", "database: overreach", "database: nowhere")
+	f("migrations: run overreach migrate")
+	run(t, "migrate", "--config", s.dir+"/config.yaml")
+	f("database overreach, tables are up to date")
+}
+
 func TestWaitWaitsForAClickHouseThatComesLater(t *testing.T) {
 	t.Parallel()
 	s := startServers(t, 1)
@@ -93,7 +111,8 @@ func TestWaitWaitsForAClickHouseThatComesLater(t *testing.T) {
 func TestHealthReadinessAndMetricsSayHowItIs(t *testing.T) {
 	t.Parallel()
 	s := startServers(t, 2)
-	p := s.run()
+	s.write("secret", hookSecret)
+	p := s.run("batch:", "alerts: {webhook: {url: '"+startHook(t).URL+"', secret_file: secret}}\nbatch:")
 	p.until("it is ready", func() bool {
 		status, body := s.get("/readyz")
 		return status == http.StatusOK && body == "ready\n"

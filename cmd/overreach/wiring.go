@@ -29,6 +29,14 @@ func runServers(cmd *cobra.Command, a *app, f runFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	if !f.noAlerts {
+		if service.alerts, err = cfg.alerts(); err != nil {
+			return err
+		}
+		if len(service.alerts.Alertmanagers)+len(service.alerts.Webhooks) == 0 {
+			a.log.Warn().Msg("nobody is told of findings: set alerts.alertmanager.urls or alerts.webhook.url")
+		}
+	}
 	storeConfig, err := cfg.storeConfig()
 	if err != nil {
 		return err

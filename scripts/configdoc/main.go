@@ -37,7 +37,7 @@ flag of a setting, where a command has it, is its path with dashes: ` + "`--log-
 ` + "`overreach config`" + ` prints every value in force with its origin, secrets masked.
 
 Secrets are never in the file. They come from the files that it names, or from
-` + "`OVERREACH_KAFKA_PASSWORD`, `OVERREACH_CLICKHOUSE_PASSWORD` and\n`OVERREACH_HASH_KEY`" + `, which go before the files.
+` + "`OVERREACH_KAFKA_PASSWORD`, `OVERREACH_CLICKHOUSE_PASSWORD`, `OVERREACH_HASH_KEY`,\n`OVERREACH_ALERTMANAGER_PASSWORD` and `OVERREACH_WEBHOOK_SECRET`" + `, which go before the files.
 
 Kinds of values: an *address* is host:port. A *duration* is a number with a unit,
 as in ` + "`90d`, `1d12h`, `15m`, `2s`, `500ms`" + `. A *day* is written ` + "`2000-01-01`" + ` and is UTC.
