@@ -170,6 +170,8 @@ func demoNext(w io.Writer, dir string) {
 	_, _ = fmt.Fprintf(w, `
 What next:
   %[1]s findings --local %[2]s --open                 what has not ended
+  %[1]s grants --local %[2]s royalbank                the bank that may read messages: did it ever?
+  %[1]s statement royalbank --local %[2]s --from 2018-10-01 --to 2018-12-17 --out royalbank.html
   %[1]s query --local %[2]s 'SELECT sentence, query FROM findings'
   %[1]s query --local %[2]s 'SELECT * FROM people_monthly ORDER BY people DESC LIMIT 5'
   %[1]s clickhouse %[2]s                              ClickHouse for curl, Python, BI tools

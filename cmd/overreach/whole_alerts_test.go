@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -139,6 +141,68 @@ func TestOnCallIsToldOnceWhateverDiesAndAgainWhereItGoesOn(t *testing.T) {
 		return status == http.StatusOK
 	})
 	quiet.stop()
+}
+
+// startAlertmanager starts a real Alertmanager and returns its address.
+func startAlertmanager(t *testing.T) string {
+	t.Helper()
+	binary, err := filepath.Abs("../../.tools/alertmanager")
+	if err == nil {
+		_, err = os.Stat(binary)
+	}
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%v: run scripts/build-alertmanager.sh", err)
+		}
+		t.Skipf("SKIPPED, nothing was tested against Alertmanager: %v; run scripts/build-alertmanager.sh", err)
+	}
+	dir, address := t.TempDir(), freeAddress(t)
+	if err := os.WriteFile(dir+"/alertmanager.yml", []byte("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	process := exec.Command(binary, "--config.file="+dir+"/alertmanager.yml", "--storage.path="+dir, "--web.listen-address="+address, "--cluster.listen-address=")
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = process.Process.Kill() // it may have ended
+		_ = process.Wait()
+	})
+	return "http://" + address
+}
+
+func TestAlertmanagerHoldsWhatFiresAndResolvesWhatIsDealtWith(t *testing.T) {
+	t.Parallel()
+	s, am := startServers(t, 1), startAlertmanager(t)
+	p := s.run("judge: {interval: 200ms}", "judge: {interval: 200ms}\nalerts: {resend: 5s, alertmanager: {urls: ['"+am+"']}}")
+	s.produce(0, madeEvent{Time: time.Now().UTC().Format(time.RFC3339Nano), Partner: "quizzer", Capability: "messaging", Action: "read", Subject: "ann"}.json(t))
+	var alerts []struct {
+		Labels, Annotations map[string]string
+		Status              struct{ State string }
+	}
+	holds := func(n int) func() bool {
+		return func() bool {
+			status, body := httpGet(t, am+"/api/v2/alerts?active=true")
+			return status == http.StatusOK && json.Unmarshal([]byte(body), &alerts) == nil && len(alerts) == n
+		}
+	}
+	p.until("Alertmanager holds the alert", holds(1))
+	a := alerts[0]
+	if a.Status.State != "active" || a.Labels["alertname"] != "OverreachUnregisteredPartner" || a.Labels["partner"] != "quizzer" || a.Labels["severity"] != "critical" {
+		t.Errorf("Alertmanager holds %+v", a)
+	}
+	if rows := s.query(a.Annotations["query"]); len(rows) != 1 {
+		t.Errorf("the query of the alert yields %d events, expected 1", len(rows))
+	}
+	command := strings.Fields(a.Annotations["acknowledge"])
+	if len(command) < 3 || command[0] != "overreach" || command[1] != "ack" {
+		t.Fatalf("the alert says to acknowledge it by %q", a.Annotations["acknowledge"])
+	}
+	run(t, "ack", command[2], "--config", s.dir+"/config.yaml", "--by", "ann", "--reason", "asking")
+	p.until("the alert says who is on it", func() bool { return holds(1)() && strings.Contains(alerts[0].Annotations["acknowledged"], "ann") })
+	run(t, "resolve", command[2], "--config", s.dir+"/config.yaml", "--by", "ann", "--reason", "registered")
+	p.until("Alertmanager has resolved it", holds(0))
+	p.stop()
 }
 
 func TestReceiversOfAlertsCanBeTried(t *testing.T) {
