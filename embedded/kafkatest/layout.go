@@ -63,6 +63,9 @@ func (c *Cluster) layout(dir string) []plan {
 			"share.coordinator.state.topic.replication.factor": copies,
 			"share.coordinator.state.topic.min.isr":            "1",
 
+			// Records of long ago would be deleted half a minute after the start.
+			"log.retention.ms": "-1",
+
 			// Tests wait for takeovers and deletions; nobody else does here.
 			"group.min.session.timeout.ms":     "500",
 			"group.initial.rebalance.delay.ms": "0",

@@ -91,7 +91,37 @@ func (c *Cluster) CreateTopic(name string, partitions int32, settings map[string
 		return t.ErrorCode == 0 && len(t.Partitions) == int(partitions) &&
 			!slices.ContainsFunc(t.Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return p.Leader < 0 })
 	})
+	c.awaitLeaders(of.Topic, partitions)
 	return of.Topic
+}
+
+// awaitLeaders waits until every partition's leader knows that it is: it may come
+// to that later than all brokers know who leads.
+func (c *Cluster) awaitLeaders(topic string, partitions int32) {
+	c.t.Helper()
+	of := kmsg.NewListOffsetsRequestTopic()
+	of.Topic = topic
+	for i := range partitions {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp = i, -1
+		of.Partitions = append(of.Partitions, p)
+	}
+	request := kmsg.NewPtrListOffsetsRequest()
+	request.Topics = append(request.Topics, of)
+	c.act("asking for the leaders of "+topic, func(ctx context.Context) (int16, error) {
+		response, err := request.RequestWith(ctx, c.admin)
+		if err != nil {
+			return 0, err
+		}
+		for _, t := range response.Topics {
+			for _, p := range t.Partitions {
+				if p.ErrorCode != 0 {
+					return p.ErrorCode, nil
+				}
+			}
+		}
+		return 0, nil
+	})
 }
 
 // DeleteTopic deletes a topic, by what CreateTopic returned. It is gone when this
