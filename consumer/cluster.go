@@ -140,9 +140,10 @@ func (k *cluster) describe(ctx context.Context, t *kafka.Transport) (id string, 
 	return res.ClusterID, partitions, nil
 }
 
-// bounds returns which offsets a partition's log holds: [first, end).
+// bounds returns which offsets a partition's log holds, [first, end), those of
+// open transactions too.
 func (k *cluster) bounds(ctx context.Context, topic string, partition int32) (first, end int64, err error) {
-	p, err := k.list(ctx, map[string][]kafka.OffsetRequest{
+	p, err := k.list(ctx, kafka.ReadUncommitted, map[string][]kafka.OffsetRequest{
 		topic: {kafka.FirstOffsetOf(int(partition)), kafka.LastOffsetOf(int(partition))},
 	})
 	if err != nil {
@@ -157,7 +158,7 @@ func (k *cluster) bounds(ctx context.Context, topic string, partition int32) (fi
 
 // offsetAt returns the first offset whose record is as late as t, or -1.
 func (k *cluster) offsetAt(ctx context.Context, topic string, partition int32, t time.Time) (int64, error) {
-	p, err := k.list(ctx, map[string][]kafka.OffsetRequest{topic: {kafka.TimeOffsetOf(int(partition), t)}})
+	p, err := k.list(ctx, kafka.ReadCommitted, map[string][]kafka.OffsetRequest{topic: {kafka.TimeOffsetOf(int(partition), t)}})
 	if err != nil {
 		return 0, err
 	}
@@ -169,11 +170,11 @@ func (k *cluster) offsetAt(ctx context.Context, topic string, partition int32, t
 	return -1, nil
 }
 
-func (k *cluster) list(ctx context.Context, topics map[string][]kafka.OffsetRequest) (map[string][]kafka.PartitionOffsets, error) {
+func (k *cluster) list(ctx context.Context, level kafka.IsolationLevel, topics map[string][]kafka.OffsetRequest) (map[string][]kafka.PartitionOffsets, error) {
 	ctx, cancel := context.WithTimeout(ctx, kafkaTimeout)
 	defer cancel()
 	client := kafka.Client{Addr: k.addr, Transport: k.asks}
-	res, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Addr: k.addr, Topics: topics})
+	res, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Addr: k.addr, Topics: topics, IsolationLevel: level})
 	if err != nil {
 		return nil, fmt.Errorf("asking for offsets: %w", err)
 	}
@@ -187,7 +188,8 @@ func (k *cluster) list(ctx context.Context, topics map[string][]kafka.OffsetRequ
 	return res.Topics, nil
 }
 
-// ends returns the end offset of every partition of every topic.
+// ends returns for every partition of every topic where what can be read ends:
+// its last stable offset, which a transaction that stays open does not move.
 func (k *cluster) ends(ctx context.Context) (map[string]map[int32]int64, error) {
 	_, partitions, err := k.describe(ctx, k.asks)
 	if err != nil {
@@ -199,7 +201,7 @@ func (k *cluster) ends(ctx context.Context) (map[string]map[int32]int64, error) 
 			requests[topic] = append(requests[topic], kafka.LastOffsetOf(id))
 		}
 	}
-	found, err := k.list(ctx, requests)
+	found, err := k.list(ctx, kafka.ReadCommitted, requests)
 	if err != nil {
 		return nil, err
 	}

@@ -281,8 +281,9 @@ func (c *Consumer) Streams(ctx context.Context) ([]Stream, error) {
 	return all, nil
 }
 
-// Ends returns the end offset that Kafka names now for every partition of every
-// topic of the group: a marker that reaches it has caught up. It waits until the
+// Ends returns the last stable offset that Kafka names now for every partition
+// of every topic of the group: a marker that reaches it has caught up, for what
+// lies behind it belongs to no transaction that has ended. It waits until the
 // cluster has answered once.
 func (c *Consumer) Ends(ctx context.Context) (map[schema.Partition]int64, error) {
 	streams, err := c.Streams(ctx)

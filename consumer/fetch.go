@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -49,19 +50,27 @@ func (r *record) fingerprint() fingerprint {
 
 // chunk is what one fetch brought.
 type chunk struct {
-	records []record // ascending offsets, none below the one asked for
-	next    int64    // where to go on: past compacted records and control batches too
-	end     int64    // the partition's high watermark
+	records []record // ascending offsets, none below the one asked for, none of an aborted transaction
+	next    int64    // where to go on: past compacted and aborted records and control batches too
+	end     int64    // the partition's last stable offset: what can be read lies below it
+	open    int64    // offsets from there to the high watermark: they wait for a transaction to end
 }
 
-// fetcher reads one partition. It is the only place that knows how records come
-// out of Kafka: one that filters aborted transactions can take its place.
+// transaction is one of a producer that was aborted.
+type transaction struct {
+	producer int64
+	first    int64 // its first offset
+}
+
+// fetcher reads one partition, and of transactions what was committed. It is the
+// only place that knows how records come out of Kafka.
 //
 // Of kafka-go's three ways, Conn.ReadBatch gives values without their time and
 // control records as if they were data, and Client.Fetch copies each value
-// through pages and hides where a compacted or control batch ends. So the fetch
-// goes through the Transport, which knows leaders, TLS and SASL, and the
-// response is read here: values point into it, or into what was decompressed.
+// through pages and hides where a compacted or control batch ends; neither
+// leaves out what was aborted. So the fetch goes through the Transport, which
+// knows leaders, TLS and SASL, and the response is read here: values point into
+// it, or into what was decompressed.
 type fetcher struct {
 	transport *kafka.Transport
 	cluster   *cluster
@@ -71,7 +80,14 @@ type fetcher struct {
 	response []byte // reused
 	inflated []byte // reused
 	records  []record
+	aborted  []transaction // that begin behind what was read so far, by first offset
+	aborting []int64       // producers within one of them
 }
+
+// readCommitted has a broker hand out nothing from a transaction that has not
+// ended yet, and name those among it that were aborted. Their records come all
+// the same: it is for the reader to leave them out.
+const readCommitted = 1
 
 // next returns what follows from offset on, waiting up to fetchWait for the
 // first record. kafka.OffsetOutOfRange says that the log does not hold offset.
@@ -80,12 +96,13 @@ func (f *fetcher) next(ctx context.Context, offset int64) (chunk, error) {
 	defer cancel()
 
 	req := &rawFetch{buffer: f.response[:0], Request: fetchapi.Request{
-		ReplicaID:    -1,
-		MaxWaitTime:  int32(fetchWait / time.Millisecond),
-		MinBytes:     1,
-		MaxBytes:     fetchBytes,
-		SessionID:    0,
-		SessionEpoch: -1, // no incremental fetch session
+		ReplicaID:      -1,
+		MaxWaitTime:    int32(fetchWait / time.Millisecond),
+		MinBytes:       1,
+		MaxBytes:       fetchBytes,
+		IsolationLevel: readCommitted,
+		SessionID:      0,
+		SessionEpoch:   -1, // no incremental fetch session
 		Topics: []fetchapi.RequestTopic{{
 			Topic: f.topic,
 			Partitions: []fetchapi.RequestPartition{{
@@ -133,14 +150,19 @@ func (f *fetcher) parse(raw *rawResponse, offset int64) (chunk, error) {
 	}
 	d.skip(4) // partition
 	code := d.int16()
-	c := chunk{end: d.int64(), next: offset}
-	d.skip(8) // last stable offset
+	highWatermark, lastStable := d.int64(), d.int64()
+	if lastStable < 0 { // from a server without transactions
+		lastStable = highWatermark
+	}
+	c := chunk{next: offset, end: lastStable, open: highWatermark - lastStable}
 	if raw.version >= 5 {
 		d.skip(8) // log start
 	}
-	if aborted := int(d.int32()); aborted > 0 { // -1 is none
-		d.skip(16 * aborted)
+	f.aborted, f.aborting = f.aborted[:0], f.aborting[:0]
+	for n := d.int32(); n > 0 && !d.bad; n-- { // -1 is none
+		f.aborted = append(f.aborted, transaction{producer: d.int64(), first: d.int64()})
 	}
+	slices.SortFunc(f.aborted, func(a, b transaction) int { return cmp.Compare(a.first, b.first) })
 	if raw.version >= 11 {
 		d.skip(4) // preferred replica
 	}
@@ -214,11 +236,13 @@ func (f *fetcher) parseBatch(b []byte, offset int64, c *chunk) error {
 	last := base + int64(h.int32())
 	firstTime := h.int64()
 	maxTime := h.int64()
-	h.skip(8 + 2 + 4) // producer id, epoch, sequence
+	producer := h.int64()
+	h.skip(2 + 4) // epoch, sequence
 	count := int(h.int32())
 
 	c.next = max(c.next, last+1)
-	if attributes.Control() || last < offset {
+	aborted := attributes.Transactional() && f.aborts(producer, last, attributes.Control())
+	if aborted || attributes.Control() || last < offset {
 		return nil
 	}
 	payload := b[batchHeader:]
@@ -259,6 +283,24 @@ func (f *fetcher) parseBatch(b []byte, offset int64, c *chunk) error {
 		f.records = append(f.records, r)
 	}
 	return nil
+}
+
+// aborts reports whether a producer's transactional batch that ends at an offset
+// is part of an aborted transaction. A control batch ends the producer's: what it
+// writes from there on is another one.
+func (f *fetcher) aborts(producer, last int64, control bool) bool {
+	for len(f.aborted) > 0 && f.aborted[0].first <= last {
+		f.aborting = append(f.aborting, f.aborted[0].producer)
+		f.aborted = f.aborted[1:]
+	}
+	if len(f.aborting) == 0 {
+		return false
+	}
+	is := slices.Contains(f.aborting, producer)
+	if control {
+		f.aborting = slices.DeleteFunc(f.aborting, func(p int64) bool { return p == producer })
+	}
+	return is
 }
 
 // inflate decompresses a batch behind what was decompressed before. Values that

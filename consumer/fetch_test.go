@@ -50,8 +50,9 @@ func rawResponseOf(code int16, batches []byte) *rawResponse {
 	b = binary.BigEndian.AppendUint32(b, 1)
 	b = append(b, make([]byte, 4)...)
 	b = binary.BigEndian.AppendUint16(b, uint16(code))
-	b = binary.BigEndian.AppendUint64(b, 99) // high watermark
-	b = append(b, make([]byte, 16)...)
+	b = binary.BigEndian.AppendUint64(b, 99)         // high watermark
+	b = binary.BigEndian.AppendUint64(b, 99)         // last stable offset
+	b = append(b, make([]byte, 8)...)                // log start
 	b = binary.BigEndian.AppendUint32(b, 0xffffffff) // no aborted transactions
 	b = append(b, make([]byte, 4)...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(batches)))

@@ -81,6 +81,7 @@ func (p *partition) work(ctx, write context.Context) error {
 		}
 		atEnd := p.batch.next >= c.end
 		p.metrics.lag.WithLabelValues(p.topic.Name, p.label).Set(float64(max(0, c.end-p.batch.from)))
+		p.metrics.open.WithLabelValues(p.topic.Name, p.label).Set(float64(c.open))
 		if p.due(atEnd) {
 			err = p.flush(write)
 		} else if p.batch.empty() && len(c.records) == 0 && p.settled < p.batch.from {
