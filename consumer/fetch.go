@@ -51,6 +51,7 @@ func (r *record) fingerprint() fingerprint {
 type chunk struct {
 	records []record // ascending offsets, none below the one asked for
 	next    int64    // where to go on: past compacted records and control batches too
+	first   int64    // where the partition's log begins; 0 where the broker is too old to say
 	end     int64    // the partition's high watermark
 }
 
@@ -136,7 +137,7 @@ func (f *fetcher) parse(raw *rawResponse, offset int64) (chunk, error) {
 	c := chunk{end: d.int64(), next: offset}
 	d.skip(8) // last stable offset
 	if raw.version >= 5 {
-		d.skip(8) // log start
+		c.first = d.int64()
 	}
 	if aborted := int(d.int32()); aborted > 0 { // -1 is none
 		d.skip(16 * aborted)
