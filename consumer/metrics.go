@@ -11,6 +11,7 @@ import (
 type Metrics struct {
 	lag        *prometheus.GaugeVec
 	open       *prometheus.GaugeVec
+	headroom   *prometheus.GaugeVec
 	records    *prometheus.CounterVec
 	events     *prometheus.CounterVec
 	rejects    *prometheus.CounterVec
@@ -33,6 +34,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		lag:      gauge("overreach_lag_records", "Records of a partition that have not been counted yet.", "topic", "partition"),
 		open:     gauge("overreach_open_transaction_records", "Offsets of a partition that nobody may read before a transaction ends.", "topic", "partition"),
+		headroom: gauge("overreach_retention_headroom_records", "Records that Kafka may still delete of a partition before it deletes one that has not been counted.", "topic", "partition"),
 		records:  counter("overreach_records_total", "Records counted.", "topic"),
 		events:   counter("overreach_events_total", "Events counted: accesses and attempts.", "topic"),
 		rejects:  counter("overreach_rejects_total", "Items that did not become events.", "topic", "reason"),
@@ -46,7 +48,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		rebalances: prometheus.NewCounter(prometheus.CounterOpts{Name: "overreach_rebalances_total", Help: "Generations of the group that this instance took part in."}),
 		stopped:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "overreach_partitions_stopped", Help: "Partitions that stand still because their topic is another one now."}),
 	}
-	r.MustRegister(m.lag, m.open, m.records, m.events, m.rejects, m.filtered, m.missing, m.flush, m.keys, m.rebalances, m.stopped)
+	r.MustRegister(m.lag, m.open, m.headroom, m.records, m.events, m.rejects, m.filtered, m.missing, m.flush, m.keys, m.rebalances, m.stopped)
 	return m
 }
 

@@ -33,6 +33,7 @@ type partition struct {
 	point      func(string) // told between two steps of a flush; see newPartition
 
 	batch   *batch
+	near    bool  // retention comes near; said already
 	redo    *pin  // the range to write again, exactly
 	settled int64 // the offset last committed
 }
@@ -76,12 +77,11 @@ func (p *partition) work(ctx, write context.Context) error {
 		if err != nil {
 			return err
 		}
+		p.behind(&c)
 		if err := p.take(write, &c); err != nil {
 			return err
 		}
 		atEnd := p.batch.next >= c.end
-		p.metrics.lag.WithLabelValues(p.topic.Name, p.label).Set(float64(max(0, c.end-p.batch.from)))
-		p.metrics.open.WithLabelValues(p.topic.Name, p.label).Set(float64(c.open))
 		if p.due(atEnd) {
 			err = p.flush(write)
 		} else if p.batch.empty() && len(c.records) == 0 && p.settled < p.batch.from {
@@ -124,7 +124,7 @@ func (p *partition) next(ctx context.Context) (chunk, error) {
 		if from > end {
 			return fmt.Errorf("%w: offset %d was to be read next, but the log ends at %d", errOtherStream, from, end)
 		}
-		c = chunk{next: max(from, first), end: end}
+		c = chunk{next: max(from, first), first: first, end: end}
 		if p.redo != nil {
 			c.next = min(c.next, p.redo.to)
 		}

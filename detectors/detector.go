@@ -35,7 +35,7 @@ type Detector interface {
 
 // All returns every detector, in the order of docs/detectors.
 func All() []Detector {
-	return []Detector{VolumeLimit{}, StaleAccess{}, UnregisteredPartner{}}
+	return []Detector{VolumeLimit{}, StaleAccess{}, UnregisteredPartner{}, DataGap{}}
 }
 
 // used makes the finding that any use in a question's period is: critical where

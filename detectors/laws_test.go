@@ -64,6 +64,14 @@ func randomRegistry(t *testing.T, rnd *rand.Rand) *schema.Registry {
 // randomActivity is where the usage of some partner may have changed.
 func randomActivity(rnd *rand.Rand) usage.Activity {
 	a := usage.Activity{Partner: fmt.Sprintf("p%d", rnd.IntN(4))} // p3 is a stranger
+	if rnd.IntN(5) == 0 {
+		a.Partner = detectors.Coverage
+		for range 1 + rnd.IntN(3) {
+			a.Gaps = append(a.Gaps, randomGap(rnd))
+		}
+		a.Days = append(a.Days, lawsFirst)
+		return a
+	}
 	for d := range schema.Day(lawsDays) {
 		if rnd.IntN(20) == 0 {
 			a.Days = append(a.Days, lawsFirst+d)
@@ -79,6 +87,20 @@ func randomActivity(rnd *rand.Rand) usage.Activity {
 	return a
 }
 
+func randomGap(rnd *rand.Rand) schema.Gap {
+	g := schema.Gap{Missing: 1 + rnd.Uint64N(99), Merged: rnd.IntN(9) == 0}
+	g.Stream, g.Partition.Partition = "k/t@0", rnd.Int32N(2)
+	g.From = rnd.Int64N(1000)
+	g.To, g.Pinned = g.From+int64(g.Missing), lawsFirst+schema.Day(rnd.IntN(3))
+	if rnd.IntN(4) > 0 {
+		g.First = (lawsFirst+schema.Day(rnd.IntN(lawsDays))).Second()*1000 + rnd.Int64N(1e8)
+	}
+	if rnd.IntN(4) > 0 {
+		g.Last = max(g.First, lawsFirst.Second()*1000) + rnd.Int64N(1e10)
+	}
+	return g
+}
+
 // randomAnswer is an answer that a log may give to a question: ascending windows
 // that end in its span, or sums over the whole of it.
 func randomAnswer(rnd *rand.Rand, q usage.Question) usage.Answer {
@@ -86,6 +108,12 @@ func randomAnswer(rnd *rand.Rand, q usage.Question) usage.Answer {
 	estimate := func() schema.Estimate {
 		n := rnd.Uint64N(500)
 		return schema.Estimate{Value: n, Low: n - min(n, rnd.Uint64N(9)), High: n + rnd.Uint64N(9)}
+	}
+	if q.Partner == detectors.Coverage {
+		for range rnd.IntN(4) {
+			a.Gaps = append(a.Gaps, randomGap(rnd))
+		}
+		return a
 	}
 	if q.Window == schema.WindowPeriod {
 		if rnd.IntN(3) > 0 {
@@ -213,6 +241,7 @@ func TestAFindingsIDIsTheSameForEver(t *testing.T) {
 	f(schema.FindingKey{Detector: "volume_limit", Partner: "songbird", Window: schema.Window24h, Cause: "limit", Period: day(t, "2018-12-18")}, "f4889cb8a83424d412b031fffaf7df02")
 	f(schema.FindingKey{Detector: "stale_access", Partner: "songbird", Capability: "messaging", Cause: "sunset", Period: day(t, "2015-06-01")}, "03edc12216f7d7da0af51bb6a6a1b310")
 	f(schema.FindingKey{Detector: "unregistered_partner", Partner: "songbird", Cause: "unregistered"}, "78f24f0b3cd115088de8439dc8aa6e50")
+	f(detectors.DataGap{}.Key(&schema.Gap{Range: schema.Range{Partition: schema.Partition{Stream: "k/t@0", Partition: 3}, Pinned: day(t, "2018-12-18")}}), "b11194d400b16b19d336c307780f0ac7")
 }
 
 func TestEveryDetectorHasANameOfItsOwnAndSaysWhatItCannotSee(t *testing.T) {
@@ -223,7 +252,7 @@ func TestEveryDetectorHasANameOfItsOwnAndSaysWhatItCannotSee(t *testing.T) {
 			t.Errorf("%s says that it sees all", d.Name())
 		}
 	}
-	if want := []string{"volume_limit", "stale_access", "unregistered_partner"}; !slices.Equal(names, want) {
+	if want := []string{"volume_limit", "stale_access", "unregistered_partner", "data_gap"}; !slices.Equal(names, want) {
 		t.Errorf("the detectors are %q, want %q: their names are part of every id", names, want)
 	}
 }

@@ -32,7 +32,7 @@ func (UnregisteredPartner) Watches(*schema.Registry, string) []string { return n
 // Ask implements Detector.
 func (d UnregisteredPartner) Ask(r *schema.Registry, a usage.Activity) []usage.Question {
 	key := schema.FindingKey{Detector: d.Name(), Partner: a.Partner, Cause: "unregistered"}
-	if _, ok := r.Partners[a.Partner]; ok && !slices.Contains(a.Open, key) {
+	if _, ok := r.Partners[a.Partner]; a.Partner == Coverage || ok && !slices.Contains(a.Open, key) {
 		return nil
 	}
 	return []usage.Question{{FindingKey: key, Spans: []usage.Span{{}}}}

@@ -24,6 +24,10 @@ func (r *round) answer(ctx context.Context, questions []asked) ([]usage.Answer, 
 	windows := map[schema.Window][]int{}
 	for i, q := range questions {
 		answers[i].Watermark = r.version.Watermark
+		if q.Partner == detectors.Coverage {
+			answers[i].Gaps = r.gapsOf(q.FindingKey)
+			continue
+		}
 		windows[q.Window] = append(windows[q.Window], i)
 	}
 	for w, of := range windows {

@@ -163,6 +163,9 @@ func neighbour(k schema.FindingKey, days schema.Day) schema.FindingKey {
 // expired reports whether the buckets that the question's windows are made of
 // are no longer all kept, in which case what was found stays.
 func (r *round) expired(ctx context.Context, q asked) (bool, error) {
+	if q.Partner == detectors.Coverage {
+		return true, nil // a marker is never taken back: what it said has expired
+	}
 	if q.Window.Step() == schema.Daily {
 		return false, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/schema"
@@ -24,18 +25,17 @@ const (
 // the partner did it, beside its own usual value; whose partner it is; whether
 // the log was complete; and where the events themselves are.
 func (r *round) addEvidence(ctx context.Context, q asked, f *schema.Finding) error {
-	store := r.judge.store
 	partner := r.registry.Partners[f.Partner]
 	f.Registry, f.Owner, f.Purpose = r.registry.SHA256, partner.Owner, partner.Purpose
 	f.BlindSpots = q.detector.BlindSpots()
 	f.Runbook = "docs/detectors/" + f.Detector + ".md"
-	f.Query = eventsQuery(f, q.Spans)
-
-	missing, err := store.Incomplete(ctx, f.EvidenceFrom, f.EvidenceTo)
-	if err != nil {
-		return fmt.Errorf("reading the coverage: %w", err)
+	if f.Partner == detectors.Coverage {
+		f.Owner, f.Query = "whoever runs Overreach", gapQuery(r.gapsOf(f.FindingKey))
+		return nil
 	}
-	f.Missing, f.Complete = missing, missing == 0
+	f.Query = eventsQuery(f, q.Spans)
+	exact, merged := r.missing(f)
+	f.Missing, f.Complete = exact+merged, exact+merged == 0
 
 	peak := schema.UsageQuery{
 		Resolution: q.Window.Step(), From: f.EvidenceFrom.Unix(), To: f.EvidenceTo.Unix(),

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/usage"
@@ -15,9 +14,9 @@ import (
 
 // tables are a Store of usage that is given as rows, each of one leaf and bucket.
 type tables struct {
-	Store   // whatever else is read or written is a mistake of the test
-	rows    map[schema.Resolution][]schema.UsageCell
-	missing uint64
+	Store // whatever else is read or written is a mistake of the test
+	rows  map[schema.Resolution][]schema.UsageCell
+	gaps  []schema.Gap
 }
 
 func (s *tables) Usage(_ context.Context, q schema.UsageQuery) ([]schema.UsageCell, error) {
@@ -56,10 +55,6 @@ func (s *tables) Usage(_ context.Context, q schema.UsageQuery) ([]schema.UsageCe
 	return all, nil
 }
 
-func (s *tables) Incomplete(context.Context, time.Time, time.Time) (uint64, error) {
-	return s.missing, nil
-}
-
 // add puts so many accesses of as many people into a bucket.
 func (s *tables) add(res schema.Resolution, bucket int64, app string, a schema.Action, people int) {
 	var sketch window.Sketch
@@ -83,7 +78,7 @@ const evidenceDay = schema.Day(17883)
 func evidenced(t *testing.T, s *tables) schema.Finding {
 	t.Helper()
 	r := &round{
-		judge:    &Judge{store: s, cfg: Config{MaxApps: 20}},
+		judge:    &Judge{store: s, gaps: s.gaps, cfg: Config{MaxApps: 20}},
 		registry: &schema.Registry{SHA256: "ab", Partners: map[string]schema.Partner{"p": {Owner: "Ada", Purpose: "playlists"}}},
 	}
 	key := schema.FindingKey{Detector: "volume_limit", Partner: "p", Capability: "messaging", Window: schema.Window24h, Cause: "limit", Period: evidenceDay}
@@ -131,7 +126,11 @@ func TestWhatIsUsualIsTheMedianOf28ClosedDaysAndUnknownUnderSeven(t *testing.T) 
 }
 
 func TestTheTopContributorsAreThoseWithTheMostPeople(t *testing.T) {
-	s := &tables{missing: 3}
+	s := &tables{gaps: []schema.Gap{
+		{Missing: 2, First: evidenceDay.Second() * 1000, Last: evidenceDay.Second()*1000 + 1},
+		{Missing: 1, Merged: true, First: (evidenceDay - 20).Second() * 1000},
+		{Missing: 9, First: (evidenceDay + 1).Second() * 1000, Last: (evidenceDay + 2).Second() * 1000},
+	}}
 	for i, app := range []string{"a", "b", "c", "d", "e", "f"} {
 		s.add(schema.Hourly, evidenceDay.Second(), app, schema.Read, 10*(i+1))
 	}

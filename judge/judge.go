@@ -34,7 +34,7 @@ type Store interface {
 	Markers(ctx context.Context, after map[schema.Partition]int64, limit int) ([]schema.Marker, error)
 	Usage(ctx context.Context, q schema.UsageQuery) ([]schema.UsageCell, error)
 	Unregistered(ctx context.Context, registered []string, limit int) (names []string, others uint64, err error)
-	Incomplete(ctx context.Context, from, to time.Time) (missing uint64, err error)
+	Gaps(ctx context.Context) ([]schema.Gap, error)
 
 	Findings(ctx context.Context, q schema.FindingsQuery) ([]schema.VersionedFinding, error)
 	Told(ctx context.Context, ids []string) (map[string]schema.FindingChange, error)
@@ -82,6 +82,9 @@ type Judge struct {
 	folded    uint64    // unregistered partners that are not
 	lastRound time.Time // when the last round that went well began
 	watermark int64
+	gaps      []schema.Gap // of what was read, where gapsRead
+	missing   uint64       // offsets that were when they were read
+	gapsRead  bool
 	gapSince  map[schema.Partition]time.Time
 }
 
@@ -147,6 +150,9 @@ func (j *Judge) Round(ctx context.Context, all bool) error {
 		registry: registry,
 		version:  schema.Version{Offsets: counted(extents), Registry: ordinal, Watermark: j.watermark},
 		extents:  extents,
+	}
+	if err := r.judgeGaps(ctx); err != nil {
+		return fmt.Errorf("judging gaps: %w", err)
 	}
 	for _, tier := range tiers {
 		changed := j.judgedBy[tier] != 0 && j.judgedBy[tier] != ordinal
@@ -222,7 +228,7 @@ func (j *Judge) takeSlots(ctx context.Context) error {
 			}
 		}
 	}
-	j.slots = slots
+	j.slots, j.gapsRead = slots, false
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -51,12 +52,12 @@ func (v view) summary() string {
 		return "This is a test of Overreach's alerts: nothing happened, and nothing is to be done."
 	}
 	if v.digest() {
-		return line(fmt.Sprintf("%s: %s that had been so for too long to page anyone.", v.Partner, count(len(v.Members), "finding")))
+		return line(fmt.Sprintf("%s: %s that had been so for too long to page anyone.", cmp.Or(v.Partner, noName), count(len(v.Members), "finding")))
 	}
 	if f := v.Findings[v.leadNow()]; f != nil {
 		return sentence(f)
 	}
-	return line(v.Name + " of " + v.Partner)
+	return line(v.Name + " of " + cmp.Or(v.Partner, noName))
 }
 
 // sentence is the finding's, in which no name is so long that nothing else is seen.

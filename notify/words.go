@@ -54,13 +54,16 @@ func harmless(s string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return r == '<' || r == '>' || !unicode.IsPrint(r) }) < 0
 }
 
+// noName is how no name is written: the partner of what is about the reading.
+const noName = "(none)"
+
 // label writes a name as the value of a label. Two names never get the same: one
 // that had to be changed ends in a part of its hash.
 func label(name string) string {
 	if name == "" {
-		return "(none)" // Alertmanager drops labels without a value
+		return noName // Alertmanager drops labels without a value
 	}
-	if len(name) <= longestLabel && harmless(name) {
+	if len(name) <= longestLabel && harmless(name) && name != noName {
 		return name
 	}
 	mark := "~" + hashed(name)[:8]

@@ -64,6 +64,23 @@ type Marker struct {
 	Mixed      bool     // written by an attempt under another mapping, key or binary than its pin's
 }
 
+// Gap is what Kafka no longer had when a batch was to be read. When the lost
+// records happened is not known: anywhere from the events before them in their
+// partition to those after.
+type Gap struct {
+	Range          // the batch that met it; without offsets where Merged
+	Missing uint64 // offsets that the broker no longer had
+	First   int64  // least event time that they may have, milliseconds since 1970; 0: no event before them
+	Last    int64  // greatest; 0: no event after them yet
+	Merged  bool   // the batch's marker has expired, and the month of its pin stands for it
+}
+
+// Touches reports whether a lost record may be of [from, to), milliseconds since
+// 1970, where events come out of order by up to lateness.
+func (g *Gap) Touches(from, to, lateness int64) bool {
+	return g.First-lateness < to && (g.Last == 0 || g.Last+lateness >= from)
+}
+
 // UsageRows are the usage of one range: a row a leaf and bucket, held by column.
 // All columns have the same length.
 type UsageRows struct {

@@ -231,19 +231,18 @@ func (s *Store) Unregistered(ctx context.Context, registered []string, limit int
 	return slices.Clip(names), all - uint64(len(names)), nil
 }
 
-// Incomplete returns how many Kafka offsets are known to be missing among the
-// events of [from, to). When a lost record happened is not known: it is taken to
-// lie anywhere between the batches with events around it. Where the markers of batches are
-// no longer kept, the month of their pin stands for them.
-func (s *Store) Incomplete(ctx context.Context, from, to time.Time) (missing uint64, err error) {
-	err = s.conn.QueryRow(ctx, fmt.Sprintf(`
+// Gaps returns every gap of what was read, by stream, partition and offset.
+// Where the markers of batches are no longer kept, the sum of the month of their
+// pin stands for them.
+func (s *Store) Gaps(ctx context.Context) ([]schema.Gap, error) {
+	rows, err := s.conn.Query(ctx, `
 		WITH
 			toDateTime64(0, 3, 'UTC') AS never,
 			toDateTime64('2200-01-01 00:00:00', 3, 'UTC') AS none,
 			(SELECT groupUniqArray((stream, partition)) FROM usage WHERE kind = 'month' AND missing > 0) AS torn,
 			batches AS
 			(
-				SELECT stream, partition, from_offset, toStartOfMonth(max(pinned)) AS month, sum(u.missing) AS missing,
+				SELECT stream, partition, from_offset, max(to_offset) AS to, max(u.pinned) AS pinned, sum(u.missing) AS missing,
 					min(u.first_event) AS first, max(u.last_event) AS last
 				FROM usage AS u
 				WHERE kind = 'range' AND has(torn, (stream, partition))
@@ -251,10 +250,10 @@ func (s *Store) Incomplete(ctx context.Context, from, to time.Time) (missing uin
 			),
 			spans AS
 			(
-				SELECT stream, partition, month, missing, least(a, b) AS start, greatest(a, b) AS stop
+				SELECT stream, partition, from_offset, to, pinned, missing, least(a, b) AS start, greatest(a, b) AS stop
 				FROM
 				(
-					SELECT stream, partition, month, missing,
+					SELECT stream, partition, from_offset, to, pinned, missing,
 						least(first, ifNull(anyLast(nullIf(last, never)) OVER forwards, never)) AS a,
 						greatest(last, ifNull(anyLast(nullIf(first, none)) OVER backwards, none)) AS b
 					FROM batches
@@ -273,17 +272,40 @@ func (s *Store) Incomplete(ctx context.Context, from, to time.Time) (missing uin
 			),
 			expired AS
 			(
-				SELECT m.missing - b.missing AS missing, m.start AS start, m.stop AS stop
+				SELECT m.stream AS stream, m.partition AS partition, m.month AS month, m.missing - b.missing AS missing, m.start AS start, m.stop AS stop
 				FROM months AS m
-				LEFT JOIN (SELECT stream, partition, month, sum(missing) AS missing FROM batches GROUP BY stream, partition, month) AS b
-					USING (stream, partition, month)
+				LEFT JOIN (SELECT stream, partition, toStartOfMonth(pinned) AS month, sum(missing) AS missing FROM batches GROUP BY stream, partition, month) AS b
+				ON m.stream = b.stream AND m.partition = b.partition AND m.month = b.month
 			)
-		SELECT toUInt64(sum(missing))
-		FROM (SELECT toInt64(missing) AS missing, start, stop FROM spans UNION ALL SELECT toInt64(missing), start, stop FROM expired)
-		WHERE missing > 0 AND start < fromUnixTimestamp64Milli(%d, 'UTC') AND stop >= fromUnixTimestamp64Milli(%d, 'UTC')`,
-		to.UnixMilli(), from.UnixMilli())).Scan(&missing)
+		SELECT stream, partition, from_offset, to, pinned, toUInt64(missing), toUnixTimestamp64Milli(start), toUnixTimestamp64Milli(nullIf(stop, none)), merged
+		FROM
+		(
+			SELECT stream, partition, from_offset, to, pinned, toInt64(missing) AS missing, start, stop, false AS merged FROM spans
+			UNION ALL
+			SELECT stream, partition, 0, 0, month, toInt64(missing), start, stop, true FROM expired
+		)
+		WHERE missing > 0
+		ORDER BY stream, partition, pinned, from_offset, merged`)
 	if err != nil {
-		return 0, fmt.Errorf("reading what is missing: %w", s.explain(err))
+		return nil, fmt.Errorf("reading what is missing: %w", s.explain(err))
 	}
-	return missing, nil
+	var all []schema.Gap
+	err = scan(rows, func() error {
+		var g schema.Gap
+		var pinned time.Time
+		var last *int64
+		if err := rows.Scan(&g.Stream, &g.Partition.Partition, &g.From, &g.To, &pinned, &g.Missing, &g.First, &last, &g.Merged); err != nil {
+			return err
+		}
+		g.Pinned = schema.DayOf(pinned)
+		if last != nil {
+			g.Last = *last
+		}
+		all = append(all, g)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading what is missing: %w", s.explain(err))
+	}
+	return all, nil
 }

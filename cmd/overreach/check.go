@@ -143,7 +143,7 @@ func writeWatches(w io.Writer, r *schema.Registry) error {
 		width = max(width, len(d.Name()))
 	}
 	line := func(detector, what string) { fmt.Fprintf(&b, "  %-*s  %s\n", width, detector, printable(what)) }
-	others := detectors.UnregisteredPartner{}.Name()
+	others, gaps := detectors.UnregisteredPartner{}.Name(), detectors.DataGap{}.Name()
 	for _, name := range slices.Sorted(maps.Keys(r.Partners)) {
 		b.WriteString(printable(name))
 		if owner := r.Partners[name].Owner; owner != "" {
@@ -156,13 +156,15 @@ func writeWatches(w io.Writer, r *schema.Registry) error {
 				line(label, what)
 				label = ""
 			}
-			if label != "" && label != others {
+			if label != "" && label != others && label != gaps {
 				line(label, "nothing: the registry gives it no date or limit here")
 			}
 		}
 	}
 	b.WriteString("every other name\n")
 	line(others, "any access or attempt")
+	b.WriteString("what is read\n")
+	line(gaps, "records that Kafka no longer had")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

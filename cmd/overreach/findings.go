@@ -205,7 +205,7 @@ func writeFindings(w io.Writer, findings []schema.Finding, actions []schema.Find
 			open++
 		}
 		rows = append(rows, []string{
-			string(f.Severity), f.Detector, printable(f.Partner), printable(what(f)), people(f.People), against(f),
+			string(f.Severity), f.Detector, printable(cmp.Or(f.Partner, "(coverage)")), printable(what(f)), people(f.People), against(f),
 			f.FirstCrossing.UTC().Format("2006-01-02 15:04"), string(f.State),
 		})
 	}
@@ -233,6 +233,9 @@ func writeFindings(w io.Writer, findings []schema.Finding, actions []schema.Find
 // what says what of the partner a finding is about.
 func what(f schema.Finding) string {
 	capability := cmp.Or(f.Capability, "all")
+	if f.Partner == detectors.Coverage {
+		return f.Cause
+	}
 	if f.Window == schema.WindowPeriod {
 		return capability
 	}

@@ -12,6 +12,7 @@ type Activity struct {
 	Days    []schema.Day        // UTC days touched, ascending
 	Scopes  []Scope             // scopes used or tried on those days
 	Open    []schema.FindingKey // findings of this partner that have not ended
+	Gaps    []schema.Gap        // gaps of what was read; empty for every partner
 }
 
 // Scope is a capability and an action.
@@ -60,6 +61,8 @@ type Answer struct {
 	Total      schema.Counters
 	People     schema.Estimate
 	Bystanders schema.Estimate
+
+	Gaps []schema.Gap // those of the question's partition and day, where it is about what was read
 
 	Watermark int64 // event time up to which everything has been seen
 }
