@@ -47,6 +47,8 @@ type broker interface {
 	// end sends SIGTERM or, where it is to die at once, SIGKILL, and returns when
 	// it is gone. It may be gone already.
 	end(atOnce bool) error
+	// tool runs a class of Kafka's own tools to its end.
+	tool(class string, args []string) (said string, err error)
 }
 
 // EnvBrokers names brokers that tests may use, host:port separated by commas, as
@@ -154,4 +156,15 @@ func (c *Cluster) Restart(broker int) {
 	if err := c.brokers[broker].start(); err != nil {
 		c.t.Fatalf("starting broker %d: %v", broker+1, err)
 	}
+}
+
+// Tool runs one of Kafka's own tools, by its class, as its script would:
+// "org.apache.kafka.tools.AclCommand" is kafka-acls.sh. It returns what it said.
+func (c *Cluster) Tool(class string, args ...string) string {
+	c.t.Helper()
+	said, err := c.brokers[0].tool(class, args)
+	if err != nil {
+		c.t.Fatalf("%s %q: %v\n%s", class, args, err, said)
+	}
+	return said
 }

@@ -36,6 +36,7 @@ var jvm = []string{
 	"-Dorg.apache.logging.log4j.level=WARN", "-Dlog4j2.disableJmx=true",
 }
 
+// command runs a class of Kafka's. What it says goes to the log.
 func (p *process) command(class string, args ...string) *exec.Cmd {
 	all := append(append([]string{}, jvm...), "-cp", filepath.Join(p.libs, "*"), class)
 	c := exec.Command(p.java, append(all, args...)...)
@@ -95,6 +96,14 @@ func (p *process) end(atOnce bool) error {
 	case <-time.After(stopWithin):
 		return fmt.Errorf("it did not end within %s", stopWithin)
 	}
+}
+
+func (p *process) tool(class string, args []string) (string, error) {
+	var said lockedBuffer
+	c := p.command(class, args...)
+	c.Stdout, c.Stderr = &said, &said
+	err := run(c)
+	return said.String(), err
 }
 
 func (p *process) cleanUp() {
