@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager docs bench python-client notebook fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager security release docs bench python-client notebook fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,12 @@ $(LINT): scripts/tools/go.mod scripts/tools/go.sum
 	@mkdir -p .tools
 	$(GO) -C scripts/tools build -o ../../$(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
+security: ## Search for known vulnerabilities, and for secrets in files and history
+	@scripts/security.sh
+
+release: ## Build dist/: static binaries for linux and darwin, their checksums; twice, to compare
+	@scripts/release.sh
+
 docs: build engine ## Write docs/config.md and docs/tables.md anew from the code
 	$(GO) run ./scripts/configdoc
 	$(GO) run ./scripts/tablesdoc
@@ -58,4 +64,4 @@ fuzz: ## Fuzz each parser for FUZZTIME (default 30s)
 	@scripts/fuzz.sh
 
 clean: ## Remove what was built; keeps the fetched library
-	rm -rf bin .tools demo-data
+	rm -rf bin dist .tools demo-data
