@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager kafka docs bench python-client notebook fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager kafka security docs bench python-client notebook fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,12 @@ $(LINT): scripts/tools/go.mod scripts/tools/go.sum
 	@mkdir -p .tools
 	$(GO) -C scripts/tools build -o ../../$(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
+security: ## Search for known vulnerabilities, and for secrets in files and history
+	@scripts/security.sh
+
+release: ## Build dist/: static binaries for linux and darwin, their checksums; twice, to compare
+	@scripts/release.sh
+
 docs: build engine ## Write docs/config.md and docs/tables.md anew from the code
 	$(GO) run ./scripts/configdoc
 	$(GO) run ./scripts/tablesdoc
@@ -61,4 +67,4 @@ fuzz: ## Fuzz each parser for FUZZTIME (default 30s)
 	@scripts/fuzz.sh
 
 clean: ## Remove what was built; keeps the fetched library
-	rm -rf bin .tools demo-data
+	rm -rf bin dist .tools demo-data

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/usage"
@@ -217,7 +218,18 @@ func eventsQuery(f *schema.Finding, spans []usage.Span) string {
 		strings.Join(where, " AND ") + " ORDER BY time LIMIT 1000"
 }
 
-// quote writes a string as a ClickHouse literal.
+// quote writes a string as a ClickHouse literal. What does not print is escaped, so
+// that the query can be read, sent and copied from a terminal.
 func quote(s string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+	var b strings.Builder
+	for _, r := range strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, c := range []byte(string(r)) {
+			fmt.Fprintf(&b, `\x%02X`, c)
+		}
+	}
+	return "'" + b.String() + "'"
 }

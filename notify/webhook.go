@@ -113,6 +113,7 @@ func (w *webhook) request(messages []message, now time.Time) ([]byte, http.Heade
 	if err != nil {
 		return nil, nil, err
 	}
+	body = schema.PrintableJSON(body) // whoever prints it as it came is safe too
 	return body, w.header(m.id, body, now), nil
 }
 

@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"html/template"
 	"io"
+
+	"github.com/overreach/overreach/schema"
 )
 
 //go:embed page.html
@@ -15,7 +17,7 @@ var pageStyle string
 // HTML writes the statement as one page that needs nothing else: its style is in
 // it, it has no scripts and asks for nothing. It prints on A4.
 func (s *Statement) HTML(w io.Writer) error {
-	page, err := template.New("statement").Funcs(template.FuncMap{"plain": plain}).Parse(pageText)
+	page, err := template.New("statement").Funcs(template.FuncMap{"plain": schema.Printable}).Parse(pageText)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/overreach/overreach/schema"
 )
 
 // Markdown writes the statement as Markdown with tables, as GitHub and most
@@ -86,7 +88,7 @@ func (s *Statement) Markdown(w io.Writer) error {
 // character might begin a markup stands for itself.
 func escape(s string) string {
 	var b strings.Builder
-	for _, r := range plain(s) {
+	for _, r := range schema.Printable(s) {
 		switch r {
 		case '<':
 			b.WriteString("&lt;")

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/overreach/overreach/schema"
 )
@@ -252,15 +251,4 @@ func when(ms int64) string {
 		return "–"
 	}
 	return at(ms).Format("2006-01-02 15:04")
-}
-
-// plain replaces what does not print: control characters, and those that turn
-// the direction of text.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
 }

@@ -14,9 +14,12 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/overreach/overreach/schema"
 )
 
 // Format is how Query writes rows.
@@ -45,7 +48,7 @@ func (s *Store) Query(ctx context.Context, sql string, w io.Writer, format Forma
 		write = func(names []string, row []cell) error { return writeObject(out, names, row) }
 	case Table:
 		aligned := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.StripEscape)
-		write = func(names []string, row []cell) error { return writeLine(aligned, names, row, escapeControl) }
+		write = func(names []string, row []cell) error { return writeLine(aligned, names, row, escapeBytes) }
 		end = func() error { return errors.Join(aligned.Flush(), out.Flush()) }
 	default:
 		return refused("format %q is none of %v", format, Formats)
@@ -170,7 +173,7 @@ func marshal(v any) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, fmt.Errorf("writing a value: %w", err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return schema.PrintableJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }
 
 // plain turns a value as the driver scans it into one that JSON can hold, and
@@ -226,20 +229,26 @@ func plain(v reflect.Value, layout string) (value any, null bool) {
 	return v.Interface(), false
 }
 
-// escapeTSV keeps a text in its field, as ClickHouse's TabSeparated does.
+// escapeTSV keeps a text in its field, as ClickHouse's TabSeparated does, and from
+// steering the terminal, by escapes that ClickHouse reads too.
 func escapeTSV(s string) string {
-	return strings.NewReplacer("\\", `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`, "\x00", `\0`).Replace(s)
+	return escapeBytes(strings.NewReplacer("\\", `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`, "\x00", `\0`).Replace(s))
 }
 
-// escapeControl keeps what producers sent from steering the terminal.
-func escapeControl(s string) string {
+// escapeBytes writes each byte of what does not print, or is not UTF-8, as \xHH: it
+// keeps what producers sent from steering the terminal.
+func escapeBytes(s string) string {
 	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if unicode.IsPrint(r) && (r != utf8.RuneError || n > 1) {
+			b.WriteString(s[i : i+n])
 		} else {
-			fmt.Fprintf(&b, `\x%02x`, r)
+			for _, c := range []byte(s[i : i+n]) {
+				fmt.Fprintf(&b, `\x%02x`, c)
+			}
 		}
+		i += n
 	}
 	return b.String()
 }

@@ -142,12 +142,12 @@ func writeWatches(w io.Writer, r *schema.Registry) error {
 	for _, d := range detectors.All() {
 		width = max(width, len(d.Name()))
 	}
-	line := func(detector, what string) { fmt.Fprintf(&b, "  %-*s  %s\n", width, detector, printable(what)) }
+	line := func(detector, what string) { fmt.Fprintf(&b, "  %-*s  %s\n", width, detector, schema.Printable(what)) }
 	others, gaps := detectors.UnregisteredPartner{}.Name(), detectors.DataGap{}.Name()
 	for _, name := range slices.Sorted(maps.Keys(r.Partners)) {
-		b.WriteString(printable(name))
+		b.WriteString(schema.Printable(name))
 		if owner := r.Partners[name].Owner; owner != "" {
-			fmt.Fprintf(&b, " (%s)", printable(owner))
+			fmt.Fprintf(&b, " (%s)", schema.Printable(owner))
 		}
 		b.WriteByte('\n')
 		for _, d := range detectors.All() {

@@ -103,7 +103,7 @@ func checkSample(ctx context.Context, w io.Writer, f checkFlags) error {
 	}
 	var b bytes.Buffer
 	if f.json {
-		out := json.NewEncoder(&b)
+		out := json.NewEncoder(printableJSON{&b})
 		out.SetEscapeHTML(false)
 		err = out.Encode(r)
 	} else {
@@ -196,7 +196,7 @@ func (r *sampleResult) write(b *bytes.Buffer) error {
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	row := func(cells ...string) {
 		for i, c := range cells {
-			cells[i] = cmp.Or(printable(c), "-")
+			cells[i] = cmp.Or(schema.Printable(c), "-")
 		}
 		_, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) // Flush tells
 	}
@@ -221,7 +221,7 @@ func (r *sampleResult) write(b *bytes.Buffer) error {
 		if i == 0 {
 			fmt.Fprintf(b, "\nleft out, where this does not hold:\n")
 		}
-		fmt.Fprintf(b, "  %6d  %s\n", l.Items, printable(l.Condition))
+		fmt.Fprintf(b, "  %6d  %s\n", l.Items, schema.Printable(l.Condition))
 	}
 	told := 0
 	for i, k := range r.Rejects {
@@ -229,7 +229,7 @@ func (r *sampleResult) write(b *bytes.Buffer) error {
 			fmt.Fprintf(b, "\nrejects:\n")
 		}
 		told += k.Items
-		fmt.Fprintf(b, "  %6d  %s: %s\n          first %d.%d: %s\n", k.Items, k.Reason, printable(k.Detail), k.Record, k.Item, printable(k.Outline))
+		fmt.Fprintf(b, "  %6d  %s: %s\n          first %d.%d: %s\n", k.Items, k.Reason, schema.Printable(k.Detail), k.Record, k.Item, schema.Printable(k.Outline))
 	}
 	if told < r.Rejected {
 		fmt.Fprintf(b, "  %6d  of more than %d kinds\n", r.Rejected-told, maxRejectKinds)

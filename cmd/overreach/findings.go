@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -205,7 +204,7 @@ func writeFindings(w io.Writer, findings []schema.Finding, actions []schema.Find
 			open++
 		}
 		rows = append(rows, []string{
-			string(f.Severity), f.Detector, printable(cmp.Or(f.Partner, "(coverage)")), printable(what(f)), people(f.People), against(f),
+			string(f.Severity), f.Detector, schema.Printable(cmp.Or(f.Partner, "(coverage)")), schema.Printable(what(f)), people(f.People), against(f),
 			f.FirstCrossing.UTC().Format("2006-01-02 15:04"), string(f.State),
 		})
 	}
@@ -217,7 +216,7 @@ func writeFindings(w io.Writer, findings []schema.Finding, actions []schema.Find
 				continue
 			}
 			f := findings[i-1]
-			b.WriteString("    " + f.ID()[:shownDigits] + "  " + printable(f.Sentence))
+			b.WriteString("    " + f.ID()[:shownDigits] + "  " + schema.Printable(f.Sentence))
 			if words := triageState(did[f.ID()], now); words != "" {
 				b.WriteString(" [" + words + "]")
 			}
@@ -268,16 +267,6 @@ func thousands(n uint64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
-}
-
-// printable keeps what producers sent from steering the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
 }
 
 // alignColumns joins the cells of each row, padded to the width of their column;

@@ -99,7 +99,7 @@ func writeLedger(w io.Writer, rows []store.LedgerRow) error {
 			outside++
 		}
 		table = append(table, []string{
-			mark, printable(r.Partner), printable(r.Capability) + ":" + r.Action, grantedSpan(r), usedSpan(r),
+			mark, schema.Printable(r.Partner), schema.Printable(r.Capability) + ":" + r.Action, grantedSpan(r), usedSpan(r),
 			thousands(r.Accesses), thousands(r.Attempts),
 			interval(schema.Estimate{Value: r.People, Low: r.PeopleLow, High: r.PeopleHigh}),
 			interval(schema.Estimate{Value: r.Bystanders, Low: r.BystandersLow, High: r.BystandersHigh}), thousands(r.DaysUsed),
@@ -113,7 +113,7 @@ func writeLedger(w io.Writer, rows []store.LedgerRow) error {
 				continue
 			}
 			if note := noteOn(rows[i-1]); note != "" {
-				b.WriteString("    " + printable(note) + "\n")
+				b.WriteString("    " + schema.Printable(note) + "\n")
 			}
 		}
 		b.WriteString("\n" + readSoFar(rows[0]) + "\n")

@@ -21,6 +21,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
+
+	"github.com/overreach/overreach/schema"
 )
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
@@ -84,7 +86,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 		err = errors.New("interrupted")
 	}
 	for line := range strings.Lines(err.Error()) {
-		_, _ = fmt.Fprintf(a.stderr, "overreach: %s\n", strings.TrimSuffix(line, "\n"))
+		_, _ = fmt.Fprintf(a.stderr, "overreach: %s\n", schema.Printable(strings.TrimSuffix(line, "\n")))
 	}
 	var usage usageError
 	if !a.running || errors.As(err, &usage) {
@@ -232,9 +234,40 @@ func newLogger(w io.Writer, level, format string) (zerolog.Logger, error) {
 		return zerolog.Logger{}, usagef("--log-format %q: expected console or json", format)
 	}
 	if format == "console" {
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, TimeLocation: time.UTC, NoColor: !terminal || os.Getenv("NO_COLOR") != ""} //nolint:misspell // no-color.org spells it so
+		noColour := !terminal || os.Getenv("NO_COLOR") != "" //nolint:misspell // no-color.org spells it so
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, TimeLocation: time.UTC, NoColor: noColour,
+			FormatMessage: consoleMessage(noColour), FormatFieldValue: consoleValue}
+	} else {
+		w = printableJSON{w}
 	}
 	return zerolog.New(w).Level(parsed).With().Timestamp().Logger(), nil
+}
+
+// consoleMessage keeps names in a message from steering the terminal: zerolog quotes
+// the values of fields, and writes the message as it is.
+func consoleMessage(noColour bool) zerolog.Formatter {
+	return func(message any) string {
+		text, _ := message.(string) // nil where there is none
+		if text = schema.Printable(text); noColour || text == "" {
+			return text
+		}
+		return "\x1b[1m" + text + "\x1b[0m"
+	}
+}
+
+// consoleValue does so for lists, which zerolog does not quote.
+func consoleValue(value any) string {
+	return schema.Printable(fmt.Sprintf("%s", value))
+}
+
+// printableJSON escapes what does not print in whole values of JSON.
+type printableJSON struct{ w io.Writer }
+
+func (p printableJSON) Write(b []byte) (int, error) {
+	if _, err := p.w.Write(schema.PrintableJSON(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // isTerminal reports whether someone watches what is written.

@@ -81,7 +81,7 @@ func showSubjects(ctx context.Context, w io.Writer, st *store.Store, hashes []ui
 	}
 	all := underGrants(registry.Registry, hashes, touches)
 	if asJSON {
-		out := json.NewEncoder(w)
+		out := json.NewEncoder(printableJSON{w})
 		for _, t := range all {
 			t.KeptFrom, t.KeptForDays = kept.Oldest.String(), kept.Days
 			if err := out.Encode(t); err != nil {
@@ -171,8 +171,8 @@ func writeSubjects(w io.Writer, people int, all []touched, kept store.Kept) erro
 		} else if t.Purpose != "" {
 			grant += " for: " + t.Purpose
 		}
-		table = append(table, []string{fmt.Sprintf("line %d", t.Person), printable(t.Partner), printable(t.Capability) + ":" + t.Action, t.As,
-			t.First.Format("2006-01-02 15:04"), t.Last.Format("2006-01-02 15:04"), printable(grant), thousands(t.Accesses), thousands(t.Refused)})
+		table = append(table, []string{fmt.Sprintf("line %d", t.Person), schema.Printable(t.Partner), schema.Printable(t.Capability) + ":" + t.Action, t.As,
+			t.First.Format("2006-01-02 15:04"), t.Last.Format("2006-01-02 15:04"), schema.Printable(grant), thousands(t.Accesses), thousands(t.Refused)})
 	}
 	if len(all) > 0 {
 		for _, line := range alignNumbers(table, firstNumber) {

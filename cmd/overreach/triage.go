@@ -76,7 +76,7 @@ FINDING is the id, or its first digits, as alerts and overreach findings show it
 			if err != nil {
 				return err
 			}
-			return act(cmd.Context(), a, f.dir, args, action, "acknowledged by "+printable(action.Who))
+			return act(cmd.Context(), a, f.dir, args, action, "acknowledged by "+schema.Printable(action.Who))
 		},
 	}
 	f.add(cmd)
@@ -166,7 +166,7 @@ access that belongs to it is made after this moment, it fires again and says so.
 			if err != nil {
 				return err
 			}
-			return act(cmd.Context(), a, f.dir, args, action, "resolved by "+printable(action.Who)+"; it fires again where it is seen again")
+			return act(cmd.Context(), a, f.dir, args, action, "resolved by "+schema.Printable(action.Who)+"; it fires again where it is seen again")
 		},
 	}
 	f.add(cmd)
@@ -198,7 +198,7 @@ verdict replaces an earlier one.`,
 				return err
 			}
 			action.Verdict = schema.Verdict(is)
-			return act(cmd.Context(), a, f.dir, args, action, "judged "+is+" by "+printable(action.Who))
+			return act(cmd.Context(), a, f.dir, args, action, "judged "+is+" by "+schema.Printable(action.Who))
 		},
 	}
 	f.add(cmd)
@@ -233,7 +233,7 @@ func act(ctx context.Context, a *app, dir string, names []string, action schema.
 			if err := st.WriteAction(ctx, action); err != nil {
 				return err
 			}
-			if _, err := fmt.Fprintf(a.stdout, "%s %s\n    %s\n", f.ID()[:shownDigits], did, printable(f.Sentence)); err != nil {
+			if _, err := fmt.Fprintf(a.stdout, "%s %s\n    %s\n", f.ID()[:shownDigits], did, schema.Printable(f.Sentence)); err != nil {
 				return err
 			}
 		}
@@ -283,9 +283,9 @@ func triageState(actions []schema.FindingAction, now time.Time) string {
 	}
 	switch {
 	case resolved.Who != "":
-		words = append(words, "resolved by "+printable(resolved.Who))
+		words = append(words, "resolved by "+schema.Printable(resolved.Who))
 	case ack.Who != "":
-		words = append(words, printable(ack.Who)+" is on it")
+		words = append(words, schema.Printable(ack.Who)+" is on it")
 	}
 	if verdict.Verdict != "" {
 		words = append(words, "verdict "+string(verdict.Verdict))
