@@ -71,6 +71,7 @@ type Judge struct {
 	metrics   *Metrics
 	logger    zerolog.Logger
 	detectors []detectors.Detector
+	now       func() time.Time // the wall clock, which events may not be ahead of
 
 	// Where it stands. Everything here can be read again from the store.
 	slots     []uint8
@@ -93,8 +94,8 @@ type Judge struct {
 func New(cfg Config, store Store, log Log, registry Registry, tell func([]schema.FindingChange), metrics *Metrics, logger zerolog.Logger) *Judge {
 	return &Judge{
 		cfg: cfg, store: store, log: log, registry: registry, tell: tell, metrics: metrics, logger: logger,
-		detectors: detectors.All(),
-		gapSince:  map[schema.Partition]time.Time{},
+		detectors: detectors.All(), now: time.Now,
+		gapSince: map[schema.Partition]time.Time{},
 	}
 }
 
@@ -143,7 +144,7 @@ func (j *Judge) Round(ctx context.Context, all bool) error {
 	if err != nil {
 		return fmt.Errorf("reading the end offsets: %w", err)
 	}
-	j.watermark = watermark(extents, ends, int64(j.cfg.Lateness.Seconds()), j.watermark)
+	j.watermark = watermark(extents, ends, int64(j.cfg.Lateness.Seconds()), j.now().Unix(), j.watermark)
 	registry, ordinal := j.registry()
 	r := round{
 		judge:    j,

@@ -10,9 +10,10 @@ import (
 // everything has been seen: over the partitions that are read now, the least
 // latest event time among those not caught up, less the lateness. A partition is
 // caught up where its markers reach the end offset, so an empty or silent one
-// holds nothing back. Where all are caught up it is the latest event of any. It
-// never goes back.
-func watermark(extents []schema.Marker, ends map[schema.Partition]int64, lateness, before int64) int64 {
+// holds nothing back. Where all are caught up it is the latest event of any. An
+// event that claims to be of the future counts as one of now: nobody's clock that
+// is ahead ends what is another's. It never goes back.
+func watermark(extents []schema.Marker, ends map[schema.Partition]int64, lateness, now, before int64) int64 {
 	last := make(map[schema.Partition]schema.Marker, len(extents))
 	for _, e := range extents {
 		last[e.Partition] = e
@@ -20,11 +21,11 @@ func watermark(extents []schema.Marker, ends map[schema.Partition]int64, latenes
 	least, latest := int64(math.MaxInt64), int64(0)
 	for p, end := range ends {
 		e := last[p]
-		latest = max(latest, e.LastEvent/1000)
-		if e.To >= end {
-			continue
+		event := min(e.LastEvent/1000, now)
+		latest = max(latest, event)
+		if e.To < end {
+			least = min(least, event-lateness)
 		}
-		least = min(least, e.LastEvent/1000-lateness)
 	}
 	if least == math.MaxInt64 {
 		least = latest

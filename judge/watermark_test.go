@@ -18,10 +18,10 @@ func extent(i int32, to, last int64) schema.Marker {
 }
 
 func TestTheWatermarkIsWhatEverybodyHasPassed(t *testing.T) {
-	const lateness = 60
+	const lateness, now = 60, 1000
 	f := func(what string, extents []schema.Marker, ends map[schema.Partition]int64, before, want int64) {
 		t.Helper()
-		if got := watermark(extents, ends, lateness, before); got != want {
+		if got := watermark(extents, ends, lateness, now, before); got != want {
 			t.Errorf("%s: got %d, want %d", what, got, want)
 		}
 	}
@@ -38,18 +38,21 @@ func TestTheWatermarkIsWhatEverybodyHasPassed(t *testing.T) {
 	f("it never goes back", []schema.Marker{extent(0, 9, 500)}, ends{part(0): 10}, 800, 800)
 	f("a stream that is not read any more counts for nothing", []schema.Marker{extent(0, 10, 500), extent(5, 10, 9000)}, ends{part(0): 10}, 0, 500)
 	f("a stream that is not read any more holds nothing back", []schema.Marker{extent(0, 10, 500), extent(5, 1, 3)}, ends{part(0): 10}, 0, 500)
+	f("one claims to be of the future", []schema.Marker{extent(0, 10, 500), extent(1, 7, 9000)}, ends{part(0): 10, part(1): 7}, 0, now)
+	f("one claims to be of the future and is behind", []schema.Marker{extent(0, 10, 500), extent(1, 6, 9000)}, ends{part(0): 10, part(1): 7}, 0, now-lateness)
+	f("one claims to be of the future, another is behind", []schema.Marker{extent(0, 9, 500), extent(1, 7, 9000)}, ends{part(0): 10, part(1): 7}, 0, 440)
 	f("a marker past the end that was read before it", []schema.Marker{extent(0, 12, 500)}, ends{part(0): 10}, 0, 500)
 }
 
 // naiveWatermark asks of each second whether every partition has passed it.
-func naiveWatermark(extents []schema.Marker, ends map[schema.Partition]int64, lateness, before int64) int64 {
+func naiveWatermark(extents []schema.Marker, ends map[schema.Partition]int64, lateness, now, before int64) int64 {
 	passed := func(second int64) bool {
 		someoneHas, allAreThere := false, true
 		for p, end := range ends {
 			i := slices.IndexFunc(extents, func(m schema.Marker) bool { return m.Partition == p })
 			var to, last int64
 			if i >= 0 {
-				to, last = extents[i].To, extents[i].LastEvent/1000
+				to, last = extents[i].To, min(extents[i].LastEvent/1000, now)
 			}
 			someoneHas = someoneHas || last >= second
 			if to < end {
@@ -85,8 +88,8 @@ func TestTheWatermarkIsThatOfANaiveOracle(t *testing.T) {
 				ends[part(i)] = to + rnd.Int64N(3)/2
 			}
 		}
-		lateness, before := rnd.Int64N(50), rnd.Int64N(200)
-		got, want := watermark(extents, ends, lateness, before), naiveWatermark(extents, ends, lateness, before)
+		lateness, now, before := rnd.Int64N(50), rnd.Int64N(600), rnd.Int64N(200)
+		got, want := watermark(extents, ends, lateness, now, before), naiveWatermark(extents, ends, lateness, now, before)
 		if got != want {
 			t.Fatalf("seed %d: got %d, want %d", seed, got, want)
 		}

@@ -226,3 +226,31 @@ func TestGrantedIsShownBesideUsed(t *testing.T) {
 		execute(t, s, "OPTIMIZE TABLE usage FINAL")
 	}
 }
+
+func TestIdsThatCameMoreThanOnceAreShownWithWhereAndWhen(t *testing.T) {
+	s := open(t)
+	rows := &schema.AccessRows{}
+	event := func(offset int64, partner, id string, at int64) {
+		rows.Offset, rows.Item, rows.Time = append(rows.Offset, offset), append(rows.Item, uint32(len(rows.Item))), append(rows.Time, at*1000)
+		rows.Partner, rows.App, rows.Capability = append(rows.Partner, partner), append(rows.App, ""), append(rows.Capability, "c")
+		rows.Action, rows.Subject, rows.Actor = append(rows.Action, schema.Read), append(rows.Subject, 1), append(rows.Actor, 0)
+		rows.ID, rows.APIVersion, rows.Grant = append(rows.ID, id), append(rows.APIVersion, ""), append(rows.Grant, "")
+		rows.Status, rows.Records, rows.Bytes = append(rows.Status, 0), append(rows.Records, 0), append(rows.Bytes, 0)
+	}
+	event(1, "p", "sent again", 100)
+	event(2, "p", "sent again", 100)
+	event(2, "p", "sent again", 100)
+	event(3, "p", "used again", 100)
+	event(4, "p", "used again", 160)
+	event(5, "p", "once", 100)
+	event(6, "q", "once", 100) // another's
+	event(7, "q", "", 100)
+	event(8, "q", "", 100)
+	if err := s.InsertAccess(t.Context(), batch(0, 10), rows); err != nil {
+		t.Fatal(err)
+	}
+	got := value[string](t, s, "SELECT toString(groupArray((partner, id, events, places, times, toUnixTimestamp64Milli(first_time), toUnixTimestamp64Milli(last_time)))) FROM (SELECT * FROM duplicate_ids ORDER BY id)")
+	if want := "[('p','sent again',3,2,1,100000,100000),('p','used again',2,2,2,100000,160000)]"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
