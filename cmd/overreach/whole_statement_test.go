@@ -70,7 +70,7 @@ func TestABanksZeroIsNotProvableOnceARecordIsLostOrRejected(t *testing.T) {
 	send := func(from, to int) {
 		var records [][]byte
 		for n := from; n < to; n++ {
-			records = append(records, madeEvent{Time: time.Date(2018, 12, 18, 9, 0, n, 0, time.UTC).Format(time.RFC3339),
+			records = append(records, madeEvent{Time: time.Date(2018, 12, 18, 9, n, 0, 0, time.UTC).Format(time.RFC3339),
 				Partner: "royalbank", Capability: "messaging", Action: "write", Subject: fmt.Sprintf("person-%d", n)}.json(t))
 		}
 		s.produce(0, records...)
@@ -81,7 +81,7 @@ func TestABanksZeroIsNotProvableOnceARecordIsLostOrRejected(t *testing.T) {
 		t.Helper()
 		p := s.run()
 		s.counted(p, records)
-		judged := time.Date(2018, 12, 18, 9, 0, last, 0, time.UTC).Format(time.DateTime)
+		judged := time.Date(2018, 12, 18, 9, last, 0, 0, time.UTC).Format(time.DateTime)
 		p.until("all is judged", func() bool {
 			rows, err := s.ask("SELECT toString(max(watermark)) FROM judged FINAL")
 			return err == nil && rows[0] == judged

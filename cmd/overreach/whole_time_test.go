@@ -49,8 +49,9 @@ partners:
 
 func TestClocksTopicsAndLossesOfOthersLeaveAPartnersFindingsAlone(t *testing.T) {
 	t.Parallel()
-	s := startServers(t, 2)
-	s.broker = embeddedtest.Broker(t, map[string]int32{wholeTopic: 3, "history": 1})
+	broker := embeddedtest.Broker(t, map[string]int32{wholeTopic: 3, "history": 1})
+	s := startServersBeside(t, broker.Addr())
+	s.broker = broker
 	s.write("registry.yaml", ended)
 	now := time.Now()
 	call := func(partner string, ago time.Duration, person int) []byte {
