@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager security release docs bench python-client notebook fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager security deploy release docs bench python-client notebook fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ $(LINT): scripts/tools/go.mod scripts/tools/go.sum
 
 security: ## Search for known vulnerabilities, and for secrets in files and history
 	@scripts/security.sh
+
+deploy: ## Check what deploy/ holds: systemd unit, Kubernetes manifests, Prometheus rules
+	@scripts/deploy.sh
 
 release: ## Build dist/: static binaries for linux and darwin, their checksums; twice, to compare
 	@scripts/release.sh
