@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager kafka security docs bench python-client notebook fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager kafka security deploy docs bench python-client notebook fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -47,8 +47,8 @@ $(LINT): scripts/tools/go.mod scripts/tools/go.sum
 security: ## Search for known vulnerabilities, and for secrets in files and history
 	@scripts/security.sh
 
-release: ## Build dist/: static binaries for linux and darwin, their checksums; twice, to compare
-	@scripts/release.sh
+deploy: ## Check what deploy/ holds: systemd unit, Kubernetes manifests, Prometheus rules
+	@scripts/deploy.sh
 
 docs: build engine ## Write docs/config.md and docs/tables.md anew from the code
 	$(GO) run ./scripts/configdoc
