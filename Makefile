@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager kafka security deploy docs bench python-client notebook fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager kafka test-containers security deploy docs bench python-client notebook fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,9 @@ kafka: ## Fetch the Apache Kafka that tests run against, once; needs Java 17 and
 
 test: build engine alertmanager ## Run every test, with the race detector where there is a C compiler
 	@scripts/test.sh
+
+test-containers: build engine ## Run the tests on an Apache Kafka in containers; makes images where none can be pulled
+	@scripts/test-containers.sh
 
 lint: $(LINT) ## Check style, imports and mistakes
 	$(LINT) run ./...

@@ -49,6 +49,8 @@ type broker interface {
 	end(atOnce bool) error
 	// tool runs a class of Kafka's own tools to its end.
 	tool(class string, args []string) (said string, err error)
+	// cleanUp ends it with the test, and shows its log where that failed.
+	cleanUp()
 }
 
 // EnvBrokers names brokers that tests may use, host:port separated by commas, as
@@ -61,10 +63,10 @@ const EnvBrokers = "OVERREACH_TEST_KAFKA"
 const startTimeout = 90 * time.Second
 
 // Start gives the test a cluster that answers: the brokers that EnvBrokers names
-// where they will do, else its own, of the jars that scripts/fetch-kafka.sh
-// fetched. Its own listens on loopback, keeps its data in the test's folder, ends
-// with the test or the test's process, and what it logged is shown where the test
-// fails. Where no Kafka can be had, the test fails in CI and is skipped elsewhere.
+// where they will do; else its own, in containers where a Docker engine answers
+// (see EnvImage), or else of the jars that scripts/fetch-kafka.sh fetched. Its own
+// listens on loopback, keeps its data in the test's folder, ends with the test or
+// the test's process, and what it logged is shown where the test fails. Where no Kafka can be had, the test fails in CI and is skipped elsewhere.
 //
 // A broker takes seconds to start and memory to run: where several tests will do
 // with the same, let them be subtests of one that starts it.
@@ -95,23 +97,60 @@ func (o *Options) secure() bool { return o.TLS || len(o.Users) > 0 }
 // none is waited for before all were started.
 func (c *Cluster) startOwn() {
 	c.t.Helper()
-	libs, java := needs(c.t)
 	dir := c.t.TempDir()
 	if c.options.TLS {
 		c.certs = newCertificates(c.t, dir)
 	}
-	all := c.layout(dir)
-	for i, b := range all {
-		file := b.write(c.t)
-		c.addrs = append(c.addrs, b.plain)
+	plans := c.layout(dir)
+	for i := range plans {
+		p := &plans[i]
+		p.write(c.t)
+		c.addrs = append(c.addrs, p.plain)
 		if c.options.secure() {
-			c.secure = append(c.secure, b.secure)
+			c.secure = append(c.secure, p.secure)
 		}
-		p := &process{t: c.t, name: fmt.Sprintf("broker %d", i+1), java: java, libs: libs, properties: file, format: b.format()}
-		c.brokers = append(c.brokers, p)
-		c.t.Cleanup(p.cleanUp)
 	}
-	for i := range c.brokers {
+	if !c.startContainers(plans) {
+		c.startProcesses(plans)
+	}
+}
+
+// startContainers reports whether it did: it cannot where no Docker engine
+// answers or has the image, which is a failure only where the image was named.
+func (c *Cluster) startContainers(plans []plan) bool {
+	c.t.Helper()
+	name, must := image()
+	err := dockerAnswers(c.t.Context())
+	for i := range plans {
+		if err != nil {
+			break
+		}
+		b := &inContainer{t: c.t, name: fmt.Sprintf("broker %d", i+1), image: name, plan: &plans[i]}
+		b.files = append(b.files, plans[i].file())
+		if c.options.TLS {
+			b.files = append(b.files, c.certs.ca, c.certs.server)
+		}
+		c.brokers = append(c.brokers, b)
+		c.t.Cleanup(b.cleanUp)
+		err = b.start()
+	}
+	if err == nil {
+		return true
+	}
+	if must || len(c.brokers) > 1 {
+		c.t.Fatalf("starting brokers of the image %s: %v", name, err)
+	}
+	c.brokers = nil
+	return false
+}
+
+func (c *Cluster) startProcesses(plans []plan) {
+	c.t.Helper()
+	libs, java := needs(c.t)
+	for i := range plans {
+		b := &process{t: c.t, name: fmt.Sprintf("broker %d", i+1), java: java, libs: libs, plan: &plans[i]}
+		c.brokers = append(c.brokers, b)
+		c.t.Cleanup(b.cleanUp)
 		c.Restart(i)
 	}
 }

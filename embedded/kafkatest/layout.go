@@ -111,21 +111,22 @@ func (b *plan) addSecure(o *Options, certs certificates) {
 	b.properties["listener.security.protocol.map"] += ",SECURE:" + protocol
 }
 
-// write writes the properties and returns their file.
-func (b *plan) write(t testing.TB) string {
+// file is that of the properties.
+func (b *plan) file() string { return filepath.Join(b.dir, "server.properties") }
+
+// write writes the properties.
+func (b *plan) write(t testing.TB) {
 	t.Helper()
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(b.properties)) {
 		_, _ = fmt.Fprintf(&text, "%s=%s\n", name, strings.ReplaceAll(b.properties[name], `\`, `\\`))
 	}
-	file := filepath.Join(b.dir, "server.properties")
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+	if err := os.WriteFile(b.file(), []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return file
 }
 
 // format is what kafka.tools.StorageTool is called with, but for the properties.

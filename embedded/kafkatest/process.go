@@ -21,8 +21,7 @@ type process struct {
 	t          testing.TB
 	name       string
 	java, libs string
-	properties string   // file
-	format     []string // see plan.format
+	plan       *plan
 
 	formatted bool
 	child     *exec.Cmd
@@ -49,12 +48,12 @@ func (p *process) command(class string, args ...string) *exec.Cmd {
 
 func (p *process) start() error {
 	if !p.formatted {
-		if err := run(p.command("kafka.tools.StorageTool", append(p.format, "--config", p.properties)...)); err != nil {
+		if err := run(p.command("kafka.tools.StorageTool", append(p.plan.format(), "--config", p.plan.file())...)); err != nil {
 			return fmt.Errorf("formatting the storage: %w\n%s", err, p.log.String())
 		}
 		p.formatted = true
 	}
-	p.child, p.gone = p.command("kafka.Kafka", p.properties), make(chan struct{})
+	p.child, p.gone = p.command("kafka.Kafka", p.plan.file()), make(chan struct{})
 	started := make(chan error)
 	go func(child *exec.Cmd, gone chan struct{}) {
 		// The system sends Pdeathsig when the thread ends that started the child.
