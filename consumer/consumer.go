@@ -40,6 +40,8 @@ type Store interface {
 	InsertUsage(ctx context.Context, m schema.Marker, rows *schema.UsageRows) error
 	// HasRaw reports whether the raw rows of a range are there.
 	HasRaw(ctx context.Context, r schema.Range) (bool, error)
+	// HasRejects reports whether the rejects of a range are there.
+	HasRejects(ctx context.Context, r schema.Range) (bool, error)
 }
 
 // Consumer is this instance's part of the group.
@@ -72,10 +74,6 @@ func New(cfg Config, store Store, log zerolog.Logger, metrics *Metrics) *Consume
 	}
 }
 
-// sessionTimeout is after how long without a heartbeat the group gives this
-// instance's partitions to others: three missed heartbeats.
-const sessionTimeout = 10 * time.Second
-
 // Run reads until ctx ends, then flushes what it holds, leaves the group and
 // returns nil, within ten seconds. Before the cluster has answered once, what is
 // wrong with it is an error; later it waits and tries again. Run is called once.
@@ -103,6 +101,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 		Topics:           c.cluster.topics,
 		JoinGroupBackoff: time.Second,
 		SessionTimeout:   sessionTimeout,
+
+		HeartbeatInterval: sessionTimeout / 3,
 	})
 	if err != nil {
 		return fmt.Errorf("joining group %s: %w", c.cfg.Group, err)
@@ -201,6 +201,7 @@ func (c *Consumer) newPartition(topic Topic, id int32, limits Limits, g *kafka.G
 		fetch:   &fetcher{transport: c.cluster.fetches, cluster: c.cluster, topic: topic.Name, partition: id},
 		batch:   newBatch(c.cfg.HashKey, topic, c.cfg.TimeLimits),
 		settled: -1,
+		point:   reached,
 	}
 }
 

@@ -7,14 +7,16 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// The points between two steps of a flush, as tests name them. A crash at any of
-// them leaves what the next owner finishes: after pinned nothing is written,
-// after usage all is.
+// The points between two steps of a partition's work, as tests name them. A crash
+// at any of them leaves what the next owner finishes: after pinned nothing is
+// written, after usage all is.
 const (
+	pointTaken   = "taken" // it is known where to go on, nothing is read
 	pointPinned  = "pinned"
 	pointRejects = "rejects"
 	pointRaw     = "raw"
 	pointUsage   = "usage"
+	pointSettled = "settled" // committed, with nothing unfinished behind it
 )
 
 // insertTimeout bounds one attempt of an insert, so that a late one arrives
@@ -35,26 +37,38 @@ func (p *partition) flush(ctx context.Context) error {
 	if err := p.commit(ctx, &mine); err != nil {
 		return err
 	}
-	p.reached(pointPinned)
+	p.point(pointPinned)
 
 	r := schema.Range{Partition: p.id, From: mine.from, To: mine.to, Pinned: mine.day}
 	if len(b.rejects.Offset) > 0 {
-		err := p.insert(ctx, func(ctx context.Context) error { return p.store.InsertRejects(ctx, r, &b.rejects) })
+		err := p.insert(ctx,
+			func(ctx context.Context) (bool, error) { return p.store.HasRejects(ctx, r) },
+			func(ctx context.Context) error { return p.store.InsertRejects(ctx, r, &b.rejects) })
 		if err != nil {
 			return err
 		}
 	}
-	p.reached(pointRejects)
-	if err := p.insertRaw(ctx, r); err != nil {
-		return err
+	p.point(pointRejects)
+	if len(b.access.Offset) > 0 {
+		err := p.insert(ctx,
+			func(ctx context.Context) (bool, error) { return p.store.HasRaw(ctx, r) },
+			func(ctx context.Context) error { return p.store.InsertAccess(ctx, r, &b.access) })
+		if err != nil {
+			return err
+		}
 	}
-	p.reached(pointRaw)
+	p.point(pointRaw)
 	usage, marker := b.delta.usage(), b.marker(r, mixed)
-	err := p.insert(ctx, func(ctx context.Context) error { return p.store.InsertUsage(ctx, marker, usage) })
+	err := p.insert(ctx,
+		func(ctx context.Context) (bool, error) {
+			to, ok, err := p.store.Counted(ctx, p.id)
+			return ok && to >= r.To, err
+		},
+		func(ctx context.Context) error { return p.store.InsertUsage(ctx, marker, usage) })
 	if err != nil {
 		return err
 	}
-	p.reached(pointUsage)
+	p.point(pointUsage)
 
 	p.metrics.flush.WithLabelValues(p.topic.Name).Observe(time.Since(began).Seconds())
 	p.metrics.keys.WithLabelValues(p.topic.Name, p.label).Set(float64(b.delta.keys()))
@@ -70,35 +84,33 @@ func (p *partition) flush(ctx context.Context) error {
 	return nil
 }
 
-// insertRaw writes the raw rows, unless an earlier attempt did: its token may
-// be forgotten by now.
-func (p *partition) insertRaw(ctx context.Context, r schema.Range) error {
-	if len(p.batch.access.Offset) == 0 {
-		return nil
-	}
-	return p.insert(ctx, func(ctx context.Context) error {
-		if p.redo != nil {
-			if there, err := p.store.HasRaw(ctx, r); err != nil || there {
-				return err
-			}
-		}
-		return p.store.InsertAccess(ctx, r, &p.batch.access)
-	})
-}
-
-func (p *partition) insert(ctx context.Context, f func(context.Context) error) error {
+// insert writes what a range has in one table, unless an earlier attempt did: one
+// of the batch's former owner, or one of this flush whose answer was lost. The
+// token of that attempt may be forgotten by now.
+func (p *partition) insert(ctx context.Context, there func(context.Context) (bool, error), write func(context.Context) error) error {
+	again := p.redo != nil
 	return p.patiently(ctx, p.clickhouse, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, insertTimeout)
 		defer cancel()
-		return f(ctx)
+		if again {
+			if is, err := there(ctx); err != nil || is {
+				return err
+			}
+		}
+		again = true
+		return write(ctx)
 	})
 }
 
 // settle commits an offset up to which everything is counted, with nothing
 // unfinished behind it.
 func (p *partition) settle(ctx context.Context, offset int64) error {
-	return p.commit(ctx, &pin{from: offset, to: offset, day: schema.DayOf(time.Now()),
+	err := p.commit(ctx, &pin{from: offset, to: offset, day: schema.DayOf(time.Now()),
 		by: p.cfg.fingerprint(&p.topic), last: p.batch.last})
+	if err == nil {
+		p.point(pointSettled)
+	}
+	return err
 }
 
 func (p *partition) commit(ctx context.Context, c *pin) error {
@@ -107,10 +119,4 @@ func (p *partition) commit(ctx context.Context, c *pin) error {
 		p.settled = c.from
 	}
 	return err
-}
-
-func (p *partition) reached(point string) {
-	if p.point != nil {
-		p.point(point)
-	}
 }

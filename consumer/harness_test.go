@@ -77,6 +77,13 @@ func (m *memory) HasRaw(_ context.Context, r schema.Range) (bool, error) {
 	return ok, m.step("has raw")
 }
 
+func (m *memory) HasRejects(_ context.Context, r schema.Range) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.rejects[r]
+	return ok, m.step("has rejects")
+}
+
 func (m *memory) InsertAccess(_ context.Context, r schema.Range, rows *schema.AccessRows) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -30,7 +30,7 @@ type partition struct {
 	metrics    *Metrics
 	log        zerolog.Logger
 	drained    func() bool  // nothing more will be produced
-	point      func(string) // told between two steps of a flush; see newPartition
+	point      func(string) // told between two steps: reached, or what a test puts there
 
 	batch   *batch
 	near    bool  // retention comes near; said already
@@ -64,6 +64,7 @@ func (p *partition) work(ctx, write context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.point(pointTaken)
 	p.batch.open(next.from)
 	p.redo = next.redo
 	if p.redo != nil {

@@ -164,6 +164,7 @@ func (j *Judge) Round(ctx context.Context, all bool) error {
 		if err := r.run(ctx, tier); err != nil {
 			return fmt.Errorf("judging windows in steps of a %s: %w", tier, err)
 		}
+		reached(pointTier)
 	}
 	before := j.lastRound
 	if before.IsZero() {

@@ -52,6 +52,7 @@ func (r *round) run(ctx context.Context, tier schema.Resolution) error {
 		if err := j.store.WriteJudged(ctx, r.positions(tier, to)); err != nil {
 			return fmt.Errorf("writing how far was judged: %w", err)
 		}
+		reached(pointJudged)
 		maps.Copy(j.at[tier], to)
 		j.judgedBy[tier] = r.version.Registry
 		if rolls {

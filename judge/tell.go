@@ -16,6 +16,7 @@ func (r *round) write(ctx context.Context, findings []schema.Finding, stored map
 	if err := r.judge.store.WriteFindings(ctx, findings, r.version); err != nil {
 		return fmt.Errorf("writing findings: %w", err)
 	}
+	reached(pointFindings)
 	ids := make([]string, 0, len(stored))
 	for id := range stored {
 		ids = append(ids, id)
@@ -47,8 +48,10 @@ func (r *round) write(ctx context.Context, findings []schema.Finding, stored map
 	if err := r.judge.store.WriteChanges(ctx, changes); err != nil {
 		return fmt.Errorf("writing what is told: %w", err)
 	}
+	reached(pointChanges)
 	r.judge.metrics.told(changes)
 	r.judge.tell(changes)
+	reached(pointTold)
 	return nil
 }
 

@@ -215,6 +215,7 @@ func (s *sender) send(ctx context.Context, messages []message) *failure {
 	}
 	switch {
 	case f == nil:
+		reached(pointPosted)
 		s.sent(messages, now)
 		for _, m := range messages {
 			s.settle(m.alert, m.told, schema.Delivered, "")
@@ -315,6 +316,7 @@ func (s *sender) write(ctx context.Context) {
 	s.storing.note(s.log, err, "what was delivered cannot be written to ClickHouse: trying again", "what was delivered is written to ClickHouse again")
 	if err == nil {
 		s.unwritten = nil
+		reached(pointDelivered)
 	}
 }
 

@@ -284,15 +284,24 @@ func (s *Store) Counted(ctx context.Context, p schema.Partition) (to int64, ok b
 // HasRaw reports whether raw rows of a range are there. One insert is one part,
 // so where there is one row there are all.
 func (s *Store) HasRaw(ctx context.Context, r schema.Range) (bool, error) {
-	if err := s.sync(ctx, "access_events"); err != nil {
+	return s.has(ctx, "access_events", r)
+}
+
+// HasRejects reports whether rejects of a range are there, like HasRaw.
+func (s *Store) HasRejects(ctx context.Context, r schema.Range) (bool, error) {
+	return s.has(ctx, "rejects", r)
+}
+
+func (s *Store) has(ctx context.Context, table string, r schema.Range) (bool, error) {
+	if err := s.sync(ctx, table); err != nil {
 		return false, err
 	}
 	var there uint64
-	err := s.conn.QueryRow(ctx, fmt.Sprintf(`SELECT count() FROM (SELECT 1 FROM access_events
+	err := s.conn.QueryRow(ctx, fmt.Sprintf(`SELECT count() FROM (SELECT 1 FROM %s
 		WHERE pinned = toDate(%d) AND stream = %s AND partition = %d AND offset >= %d AND offset < %d LIMIT 1)`,
-		int32(r.Pinned), quote(r.Stream), r.Partition.Partition, r.From, r.To)).Scan(&there)
+		table, int32(r.Pinned), quote(r.Stream), r.Partition.Partition, r.From, r.To)).Scan(&there)
 	if err != nil {
-		return false, fmt.Errorf("asking for the raw rows of %s: %w", r.Stream, s.explain(err))
+		return false, fmt.Errorf("asking for the rows of %s in %s: %w", r.Stream, table, s.explain(err))
 	}
 	return there > 0, nil
 }

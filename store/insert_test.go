@@ -316,3 +316,31 @@ func TestRawRowsAreFoundByTheirRange(t *testing.T) {
 		t.Error("raw rows are found under another day of the pin")
 	}
 }
+
+func TestRejectsAreFoundByTheirRange(t *testing.T) {
+	s := open(t)
+	r := batch(10, 12)
+	there := func(r schema.Range) bool {
+		found, err := s.HasRejects(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if there(r) {
+		t.Error("an empty table has the rejects of a range")
+	}
+	rows := &schema.RejectRows{
+		Offset: []int64{11}, Item: []uint32{0}, Time: []int64{1_545_000_000_000}, Reason: []string{"not_json"},
+		Detail: []string{""}, Outline: []string{""}, Raw: []string{""}, Size: []int64{3},
+	}
+	if err := s.InsertRejects(t.Context(), r, rows); err != nil {
+		t.Fatal(err)
+	}
+	if !there(r) {
+		t.Error("the rejects of a range are not found")
+	}
+	if there(batch(12, 14)) || there(batch(8, 11)) {
+		t.Error("rejects are found for a range that has none")
+	}
+}

@@ -112,7 +112,7 @@ func localLimits() consumer.Limits {
 // defaultJudge is the pace of judging where nothing else is configured.
 func defaultJudge() judge.Config {
 	return judge.Config{
-		Interval: time.Second, HourEvery: 10 * time.Second, DayEvery: time.Minute,
+		Interval: time.Second, HourEvery: hourEvery, DayEvery: dayEvery,
 		Lateness: 5 * time.Minute, MaxUnregistered: 1000, MaxApps: 100,
 	}
 }

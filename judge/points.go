@@ -1,0 +1,11 @@
+package judge
+
+// The points between two steps of a round, as the kill test names them. A crash
+// at any of them leaves what the next round finishes.
+const (
+	pointFindings = "findings" // the log half is written
+	pointChanges  = "changes"  // what is told is written, and not told
+	pointTold     = "told"
+	pointJudged   = "judged" // how far was judged is written
+	pointTier     = "tier"   // one tier is done, the next is not
+)
