@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager kafka test-containers security deploy docs bench python-client notebook fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager kafka test-containers security deploy release docs bench python-client notebook fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ security: ## Search for known vulnerabilities, and for secrets in files and hist
 
 deploy: ## Check what deploy/ holds: systemd unit, Kubernetes manifests, Prometheus rules
 	@scripts/deploy.sh
+
+release: ## Build dist/: static binaries for linux and darwin, their checksums; twice, to compare
+	@scripts/release.sh
 
 docs: build engine ## Write docs/config.md and docs/tables.md anew from the code
 	$(GO) run ./scripts/configdoc
