@@ -116,7 +116,7 @@ func TestAnOpenTransactionHoldsBackWhatLiesBehindItAndCountsAsCaughtUp(t *testin
 	m := newMemory()
 	r := start(t, testConfig(addr, "access"), m)
 	r.countedTo(t, m)
-	id := schema.Partition{Stream: r.cfg.streamOf(r.cluster.id, "access")}
+	id := schema.Partition{Stream: r.cluster.id + "/access@1"}
 	if ends, err := r.Ends(t.Context()); err != nil || ends[id] != 30 {
 		t.Errorf("the end is %d (%v), want 30, where the transaction begins", ends[id], err)
 	}

@@ -130,7 +130,7 @@ func (c *Config) service(version string) (serviceConfig, error) {
 	pace.MaxUnregistered, pace.MaxApps = c.Judge.MaxUnregistered, c.Judge.MaxApps
 	cfg := serviceConfig{
 		consumer: consumer.Config{
-			Brokers: c.Kafka.Brokers, TLS: encryption, SASL: mechanism, Group: c.Kafka.Group, Topics: topics,
+			Brokers: c.Kafka.Brokers, TLS: encryption, SASL: mechanism, Cluster: c.Kafka.Cluster, Group: c.Kafka.Group, Topics: topics,
 			Start:      consumer.Start{At: consumer.StartAt(c.Kafka.Start.At), Time: c.Kafka.Start.Since},
 			Limits:     limits,
 			TimeLimits: schema.TimeLimits{Min: schema.Day(c.Time.MinTime).Second() * 1000, MaxFuture: time.Duration(c.Time.MaxFuture)},
@@ -140,9 +140,6 @@ func (c *Config) service(version string) (serviceConfig, error) {
 	}
 	if cfg.listen == "off" {
 		cfg.listen = ""
-	}
-	if c.Kafka.Cluster != "" {
-		cfg.consumer.StreamOf = func(_, topic string) string { return c.Kafka.Cluster + "/" + topic + "@1" }
 	}
 	return cfg, nil
 }
