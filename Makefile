@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager docs bench python-client notebook fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager kafka docs bench python-client notebook fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ engine: ## Fetch the ClickHouse engine's library, once
 
 alertmanager: ## Build the Alertmanager that tests run against, once
 	@scripts/build-alertmanager.sh
+
+kafka: ## Fetch the Apache Kafka that tests run against, once; needs Java 17 and Maven
+	@scripts/fetch-kafka.sh
 
 test: build engine alertmanager ## Run every test, with the race detector where there is a C compiler
 	@scripts/test.sh

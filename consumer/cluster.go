@@ -103,7 +103,8 @@ func refused(err error) bool {
 			return true
 		}
 	}
-	return false
+	var untrusted *tls.CertificateVerificationError
+	return errors.As(err, &untrusted)
 }
 
 func (k *cluster) explain(err error) error {
@@ -115,6 +116,8 @@ func (k *cluster) explain(err error) error {
 		return fmt.Errorf("kafka at %s closed the connection during the login: it refused the user or the password, or expects TLS: %w", at, err)
 	case errors.Is(err, kafka.UnknownTopicOrPartition):
 		return fmt.Errorf("kafka at %s: %w; create the topic or correct its name", at, err)
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return fmt.Errorf("the certificate of kafka at %s is not trusted: %w; name its authority in kafka.tls.ca", at, err)
 	case refused(err):
 		return fmt.Errorf("kafka at %s refused: %w", at, err)
 	}

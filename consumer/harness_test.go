@@ -328,9 +328,13 @@ func (m *memory) chained(t *testing.T) counts {
 	return c
 }
 
-// broker starts a broker in this process and returns its address.
+// broker starts a broker in this process and returns its address; while
+// TestOnAnApacheKafka runs it is the real one's, with a new topic.
 func broker(t testing.TB, opts ...kfake.Opt) string {
 	t.Helper()
+	if apache != nil {
+		return apache.renewed()
+	}
 	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)

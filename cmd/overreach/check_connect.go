@@ -62,18 +62,36 @@ func checkKafka(ctx context.Context, w io.Writer, a *app, c *Config) error {
 		}
 		_, _ = fmt.Fprintf(w, "topic       %s: %d partitions\n", t.Name, len(t.Partitions))
 	}
-	groups, err := client.DescribeGroups(ctx, &kafka.DescribeGroupsRequest{GroupIDs: []string{c.Kafka.Group}})
+	g, err := describeGroup(ctx, client, c.Kafka.Group)
 	if err != nil {
 		return errors.Join(append(errs, fmt.Errorf("kafka group %s: %w", c.Kafka.Group, err))...)
 	}
-	for _, g := range groups.Groups {
-		if g.Error != nil {
-			errs = append(errs, fmt.Errorf("kafka group %s: %w", c.Kafka.Group, g.Error))
-			continue
-		}
-		_, _ = fmt.Fprintf(w, "group       %s: %s, %d members\n", c.Kafka.Group, strings.ToLower(g.GroupState), len(g.Members))
-	}
+	_, _ = fmt.Fprintf(w, "group       %s: %s, %d members\n", c.Kafka.Group, strings.ToLower(g.GroupState), len(g.Members))
 	return errors.Join(errs...)
+}
+
+// describeGroup waits for the group's coordinator: a cluster that never had a
+// group makes the topic of offsets when it is first asked, which takes seconds.
+func describeGroup(ctx context.Context, client kafkaClient, group string) (kafka.DescribeGroupsResponseGroup, error) {
+	for {
+		answer, err := client.DescribeGroups(ctx, &kafka.DescribeGroupsRequest{GroupIDs: []string{group}})
+		if err != nil {
+			return kafka.DescribeGroupsResponseGroup{}, err
+		}
+		if len(answer.Groups) != 1 {
+			return kafka.DescribeGroupsResponseGroup{}, fmt.Errorf("the broker described %d groups, asked for one", len(answer.Groups))
+		}
+		g := answer.Groups[0]
+		waiting := errors.Is(g.Error, kafka.NotCoordinatorForGroup) || errors.Is(g.Error, kafka.GroupCoordinatorNotAvailable) ||
+			errors.Is(g.Error, kafka.GroupLoadInProgress)
+		if !waiting || ctx.Err() != nil {
+			return g, g.Error
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 func checkClickHouse(ctx context.Context, w io.Writer, c *Config) (err error) {

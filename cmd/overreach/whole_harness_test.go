@@ -165,7 +165,8 @@ func (p *program) until(what string, holds func() bool) {
 // the configuration that leads there.
 type servers struct {
 	t          *testing.T
-	broker     *embedded.Broker
+	kafka      string           // host:port
+	broker     *embedded.Broker // nil where the Kafka is an Apache one
 	engine     *embedded.Engine
 	engineAt   embedded.EngineConfig // to start it again on the same folder and ports
 	dir        string                // of the configuration
@@ -183,8 +184,17 @@ const nobody = "capabilities: {}\npartners: {}\n"
 // with an empty database.
 func startServers(t *testing.T, partitions int32) *servers {
 	t.Helper()
-	s := &servers{t: t, dir: t.TempDir(), listen: freeAddress(t)}
-	s.broker = embeddedtest.Broker(t, map[string]int32{wholeTopic: partitions})
+	broker := embeddedtest.Broker(t, map[string]int32{wholeTopic: partitions})
+	s := startServersBeside(t, broker.Addr())
+	s.broker = broker
+	return s
+}
+
+// startServersBeside starts an engine with an empty database beside a Kafka that
+// has the topic.
+func startServersBeside(t *testing.T, kafka string) *servers {
+	t.Helper()
+	s := &servers{t: t, kafka: kafka, dir: t.TempDir(), listen: freeAddress(t)}
 	s.engineAt = embedded.EngineConfig{Dir: t.TempDir(), NativeAddr: freeAddress(t), HTTPAddr: freeAddress(t), Stderr: io.Discard}
 	s.clickhouse = store.Config{Addresses: []string{s.engineAt.NativeAddr}, Database: "overreach"}
 	s.startEngine()
@@ -241,7 +251,7 @@ hash_key_file: hash.key
 batch: {max_age: 200ms}
 judge: {interval: 200ms}
 listen: %s
-`, s.broker.Addr(), wholeTopic, s.engineAt.NativeAddr, s.listen)
+`, s.kafka, wholeTopic, s.engineAt.NativeAddr, s.listen)
 	return strings.NewReplacer(changes...).Replace(text)
 }
 
@@ -260,7 +270,7 @@ func (s *servers) produce(partition int, records ...[]byte) {
 	}
 	transport := &kafka.Transport{}
 	defer transport.CloseIdleConnections()
-	client := kafka.Client{Addr: kafka.TCP(s.broker.Addr()), Transport: transport}
+	client := kafka.Client{Addr: kafka.TCP(s.kafka), Transport: transport}
 	res, err := client.Produce(s.t.Context(), &kafka.ProduceRequest{
 		Topic: wholeTopic, Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(all...),
 	})
