@@ -116,13 +116,14 @@ func (c *Consumer) Run(ctx context.Context) error {
 		case err == nil:
 			joined = true
 			c.kafka.answered()
-			if err := c.reopen(ctx); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
+			stale, err := c.reopen(ctx)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
 				return err
 			}
-			c.serve(ctx, generation)
+			c.serve(ctx, generation, stale)
 		case !joined && refused(err):
 			return c.cluster.explain(fmt.Errorf("joining group %s: %w", c.cfg.Group, err))
 		case !errors.Is(err, kafka.RebalanceInProgress):
@@ -148,7 +149,7 @@ func (c *Consumer) leave(group *kafka.ConsumerGroup) {
 }
 
 // serve starts a loop for each partition that a generation assigns.
-func (c *Consumer) serve(ctx context.Context, g *kafka.Generation) {
+func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool) {
 	c.metrics.rebalances.Inc()
 	first := c.cfg.Topics[0].Name
 	all := 0
@@ -164,7 +165,7 @@ func (c *Consumer) serve(ctx context.Context, g *kafka.Generation) {
 	c.own(mine, len(c.cluster.known[first]))
 	g.Start(func(generation context.Context) {
 		defer c.own(nil, len(c.cluster.known[first]))
-		c.watch(generation)
+		c.watch(generation, stale)
 	})
 	streams := c.inForce()
 	for i, topic := range c.cfg.Topics {

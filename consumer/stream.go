@@ -78,9 +78,16 @@ func (c *Consumer) open(ctx context.Context) error {
 }
 
 // reopen takes the lives that are in force, and waits for those who know them.
-func (c *Consumer) reopen(ctx context.Context) error {
+// It reports whether they have changed, or had to be waited for: then the group
+// may have shared out its partitions while a topic was not there.
+func (c *Consumer) reopen(ctx context.Context) (stale bool, err error) {
+	before, tries := c.inForce(), 0
 	refused := func(err error) bool { return errors.Is(err, ErrRefused) }
-	return c.asked.retry(ctx, refused, c.open)
+	err = c.asked.retry(ctx, refused, func(ctx context.Context) error {
+		tries++
+		return c.open(ctx)
+	})
+	return tries > 1 || !slices.Equal(before, c.inForce()), err
 }
 
 func (c *Consumer) inForce() []Stream {
@@ -93,12 +100,16 @@ func (c *Consumer) inForce() []Stream {
 // another life of it is in force.
 const watchEvery = 5 * time.Second
 
-// watch returns when the generation ends, or ends it where a topic has other
+// watch returns at once where the generation is stale, when the generation ends, or ends it where a topic has other
 // partitions or another life than before the group was joined: one instance that
 // notices it has all of them ask. kafka-go's own watcher compares with what it
 // finds after joining, and so may never read a partition that was added in
 // between.
-func (c *Consumer) watch(ctx context.Context) {
+func (c *Consumer) watch(ctx context.Context, stale bool) {
+	if stale {
+		c.log.Info().Msg("the topics have changed meanwhile; joining the group anew")
+		return
+	}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {

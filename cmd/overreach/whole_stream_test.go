@@ -9,6 +9,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/overreach/overreach/embedded/kafkatest"
 	"github.com/overreach/overreach/schema"
 	"github.com/overreach/overreach/store"
 )
@@ -18,7 +19,7 @@ func (s *servers) admin() *kafka.Client {
 	s.t.Helper()
 	transport := &kafka.Transport{}
 	s.t.Cleanup(transport.CloseIdleConnections)
-	return &kafka.Client{Addr: kafka.TCP(s.broker.Addr()), Transport: transport}
+	return &kafka.Client{Addr: kafka.TCP(s.kafka), Transport: transport}
 }
 
 // makeAgain deletes the topic and makes it again.
@@ -31,6 +32,16 @@ func (s *servers) makeAgain(partitions int) {
 	}
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	for { // Kafka takes its time to delete one
+		res, err := client.Metadata(s.t.Context(), &kafka.MetadataRequest{})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if !slices.ContainsFunc(res.Topics, func(t kafka.Topic) bool { return t.Name == wholeTopic }) {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 	made, err := client.CreateTopics(s.t.Context(), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{
 		{Topic: wholeTopic, NumPartitions: partitions, ReplicationFactor: 1},
@@ -67,7 +78,16 @@ func says(t *testing.T, out string, texts ...string) {
 
 func TestATopicThatIsMadeAgainStandsStillUntilItsNextLifeIsBegunWithoutARestart(t *testing.T) {
 	t.Parallel()
-	s := startServers(t, 3)
+	t.Run("on a broker in this process", func(t *testing.T) { livesAgain(t, startServers(t, 3)) })
+	t.Run("on an Apache Kafka", func(t *testing.T) {
+		k := kafkatest.Start(t, kafkatest.Options{Own: true}) // the topic's name is fixed
+		k.CreateTopic(wholeTopic, 3, nil)
+		livesAgain(t, startServersBeside(t, k.Addrs()[0]))
+	})
+}
+
+func livesAgain(t *testing.T, s *servers) {
+	t.Helper()
 	s.produce(0, madeEvents(t, 0, 60)...)
 	s.produce(1, madeEvents(t, 60, 100)...) // nothing in the third
 	first, second := s.run(), s.run("listen: "+s.listen, "listen: off")

@@ -76,14 +76,14 @@ func openWaiting(ctx context.Context, cfg store.Config, patience time.Duration, 
 	}
 }
 
-// migrated brings the tables up to date where the database is empty or it was
+// migrated brings the tables up to date where the database is unused or it was
 // asked for, and else says what is missing.
 func migrated(ctx context.Context, st *store.Store, cfg *Config, asked bool) error {
-	empty, err := st.Empty(ctx)
+	unused, err := st.Unused(ctx)
 	if err != nil {
 		return err
 	}
-	if empty || asked {
+	if unused || asked {
 		if err := st.Migrate(ctx); err != nil {
 			return err
 		}
