@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager docs bench python-client notebook fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager docs bench load python-client notebook fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ docs: build engine ## Write docs/config.md and docs/tables.md anew from the code
 
 bench: engine ## Run the benchmarks; ratios count, absolute times vary
 	$(GO) test -run '^$$' -bench . -benchmem ./schema ./detectors/window ./consumer ./cmd/overreach
+
+load: build engine ## Hold memory against what check prints, with TIMES (default 34: a million) as many hostile events as make test
+	OVERREACH_LOAD=$(or $(TIMES),34) $(GO) test ./cmd/overreach -count=1 -run TestMemoryStaysUnder -v -timeout 60m | grep -E 'whole_load|^(---|ok|FAIL)'
 
 python-client: build engine ## Read a finished run with clickhouse-connect, a client that is not ours
 	@scripts/check-python-client.sh

@@ -123,8 +123,6 @@ func (c *Config) service(version string) (serviceConfig, error) {
 	if err != nil {
 		return serviceConfig{}, err
 	}
-	limits := consumer.DefaultLimits()
-	limits.Events, limits.Keys, limits.Age = c.Batch.MaxEvents, c.Batch.MaxKeys, time.Duration(c.Batch.MaxAge)
 	pace := defaultJudge()
 	pace.Interval, pace.Lateness = time.Duration(c.Judge.Interval), time.Duration(c.Time.Lateness)
 	pace.MaxUnregistered, pace.MaxApps = c.Judge.MaxUnregistered, c.Judge.MaxApps
@@ -132,7 +130,7 @@ func (c *Config) service(version string) (serviceConfig, error) {
 		consumer: consumer.Config{
 			Brokers: c.Kafka.Brokers, TLS: encryption, SASL: mechanism, Group: c.Kafka.Group, Topics: topics,
 			Start:      consumer.Start{At: consumer.StartAt(c.Kafka.Start.At), Time: c.Kafka.Start.Since},
-			Limits:     limits,
+			Limits:     c.limits(),
 			TimeLimits: schema.TimeLimits{Min: schema.Day(c.Time.MinTime).Second() * 1000, MaxFuture: time.Duration(c.Time.MaxFuture)},
 			HashKey:    key, Fingerprint: version,
 		},
@@ -145,6 +143,13 @@ func (c *Config) service(version string) (serviceConfig, error) {
 		cfg.consumer.StreamOf = func(_, topic string) string { return c.Kafka.Cluster + "/" + topic + "@1" }
 	}
 	return cfg, nil
+}
+
+// limits returns what closes a batch.
+func (c *Config) limits() consumer.Limits {
+	limits := consumer.DefaultLimits()
+	limits.Events, limits.Keys, limits.Age = c.Batch.MaxEvents, c.Batch.MaxKeys, time.Duration(c.Batch.MaxAge)
+	return limits
 }
 
 // topics returns the topics with their mappings.
