@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager kafka docs bench python-client notebook fuzz clean
+.PHONY: help demo quickstart-own test torture lint build engine alertmanager kafka docs bench python-client notebook fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,9 @@ kafka: ## Fetch the Apache Kafka that tests run against, once; needs Java 17 and
 
 test: build engine alertmanager ## Run every test, with the race detector where there is a C compiler
 	@scripts/test.sh
+
+torture: engine kafka ## Kill it KILLS times (default 200) on a real Kafka, PROCS processes, in the order that SEED makes
+	@scripts/torture.sh
 
 lint: $(LINT) ## Check style, imports and mistakes
 	$(LINT) run ./...
