@@ -42,8 +42,7 @@ func (s *Store) Touches(ctx context.Context, hashes []uint64) ([]Touch, error) {
 	const columns = `partner, capability, CAST(action AS Int8) AS act, toInt32(toDate(time, 'UTC')) AS day,
 		countIf(NOT refused), countIf(refused), sumIf(records, NOT refused), sumIf(bytes, NOT refused),
 		minIf(ms, NOT refused), maxIf(ms, NOT refused), minIf(ms, refused), maxIf(ms, refused)`
-	// Each half asks for one column: an index finds the subject's rows, and of the
-	// others no more than the actor is read.
+	// Each half asks for one column, so that the index of that column finds its rows.
 	rows, err := s.conn.Query(ctx, fmt.Sprintf(`
 		WITH status IN (401, 403, 429) OR status BETWEEN 500 AND 599 AS refused, toUnixTimestamp64Milli(time) AS ms
 		SELECT * FROM
