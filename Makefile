@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager kafka test-containers security deploy release docs bench python-client notebook fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager kafka test-containers security deploy release docs bench load torture python-client notebook fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ test: build engine alertmanager ## Run every test, with the race detector where 
 test-containers: build engine ## Run the tests on an Apache Kafka in containers; makes images where none can be pulled
 	@scripts/test-containers.sh
 
+torture: engine kafka ## Kill it KILLS times (default 200) on a real Kafka, PROCS processes, in the order that SEED makes
+	@scripts/torture.sh
+
 lint: $(LINT) ## Check style, imports and mistakes
 	$(LINT) run ./...
 
@@ -62,6 +65,9 @@ docs: build engine ## Write docs/config.md and docs/tables.md anew from the code
 
 bench: engine ## Run the benchmarks; ratios count, absolute times vary
 	$(GO) test -run '^$$' -bench . -benchmem ./schema ./detectors/window ./consumer ./cmd/overreach
+
+load: build engine ## Hold memory against what check prints, with TIMES (default 34: a million) as many hostile events as make test
+	OVERREACH_LOAD=$(or $(TIMES),34) $(GO) test ./cmd/overreach -count=1 -run TestMemoryStaysUnder -v -timeout 60m | grep -E 'whole_load|^(---|ok|FAIL)'
 
 python-client: build engine ## Read a finished run with clickhouse-connect, a client that is not ours
 	@scripts/check-python-client.sh

@@ -25,6 +25,7 @@ type cluster struct {
 	sasl    sasl.Mechanism
 
 	id      string           // the cluster's own, once connected
+	hasIDs  bool             // its brokers give topics ids
 	known   map[string][]int // the topics' partitions, as they were before the group was joined last
 	fetches *kafka.Transport
 	commits *kafka.Transport
@@ -73,6 +74,9 @@ func (k *cluster) connect(ctx context.Context) error {
 		t.CloseIdleConnections()
 		if err == nil {
 			k.id, k.known = id, partitions
+			k.hasIDs, err = givesIDs(ctx, &kafka.Client{Addr: k.addr, Transport: k.asks})
+		}
+		if err == nil {
 			return nil
 		}
 		if last == nil || ctx.Err() == nil {
@@ -154,6 +158,25 @@ func (k *cluster) bounds(ctx context.Context, topic string, partition int32) (fi
 		return 0, 0, fmt.Errorf("the broker did not name the offsets of %s/%d", topic, partition)
 	}
 	return found[0].FirstOffset, found[0].LastOffset, nil
+}
+
+// startAt returns the offset of a partition that a start means.
+func (k *cluster) startAt(ctx context.Context, topic string, partition int32, start Start) (int64, error) {
+	first, end, err := k.bounds(ctx, topic, partition)
+	if err != nil {
+		return 0, err
+	}
+	switch start.At {
+	case Latest:
+		return end, nil
+	case Since:
+		at, err := k.offsetAt(ctx, topic, partition, start.Time)
+		if err == nil && at < 0 {
+			at = end // no record is as late as that
+		}
+		return at, err
+	}
+	return first, nil
 }
 
 // offsetAt returns the first offset whose record is as late as t, or -1.

@@ -28,12 +28,14 @@ type Config struct {
 	HashKey     HashKey
 	Fingerprint string // of the binary: with the mapping and the key it says how a batch was read
 
-	// StreamOf names the stream that a topic is: cluster/topic@epoch. nil: the
-	// first epoch of every topic.
-	StreamOf func(cluster, topic string) string
-	// Ready is called once the cluster has answered, before anything is read; its
-	// error ends Run. May be nil.
-	Ready func(ctx context.Context, streams []Stream) error
+	// Cluster names the cluster in the names of streams; empty: by its own id.
+	Cluster string
+	// Streams is told the first life of each topic as it is now, and returns the
+	// lives in force: with other epochs, the ids that their topics have and how
+	// many partitions they had when they were first read. It is called once the
+	// cluster has answered, where an error ends Run, then before each generation
+	// and every few seconds; there only ErrRefused does. nil: the first life.
+	Streams func(ctx context.Context, now []Stream) ([]Stream, error)
 	// Counted is told after a marker was written that all offsets below to are
 	// counted. It is called by the partition's loop, which it holds up. May be nil.
 	Counted func(topic string, partition int32, to int64)
@@ -116,13 +118,6 @@ func (c *Config) check() error {
 		seen[t.Name] = true
 	}
 	return nil
-}
-
-func (c *Config) streamOf(cluster, topic string) string {
-	if c.StreamOf == nil {
-		return cluster + "/" + topic + "@1"
-	}
-	return c.StreamOf(cluster, topic)
 }
 
 // fingerprint says how a topic is read: two batches under the same one come out

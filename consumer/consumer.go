@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -53,13 +52,15 @@ type Consumer struct {
 	cluster    *cluster
 	kafka      outage
 	clickhouse outage
+	asked      outage        // whoever says which streams are in force
 	connected  chan struct{} // closed once the cluster has answered
 	drain      atomic.Bool
 	lastFlush  time.Duration // how long a flush may outlive its generation
 
-	mu    sync.Mutex
-	owned []int32 // partitions of the first topic, ascending
-	total int     // how many it has
+	mu      sync.Mutex
+	streams []Stream // in force, in the order of the configuration
+	owned   []int32  // partitions of the first topic, ascending
+	total   int      // how many it has
 }
 
 // New makes a Consumer, which does nothing until Run.
@@ -69,6 +70,7 @@ func New(cfg Config, store Store, log zerolog.Logger, metrics *Metrics) *Consume
 		cluster:    newCluster(&cfg),
 		kafka:      outage{name: "Kafka", log: log},
 		clickhouse: outage{name: "ClickHouse", log: log},
+		asked:      outage{name: "Kafka or ClickHouse, asked which streams to read,", log: log},
 		connected:  make(chan struct{}),
 		lastFlush:  5 * time.Second,
 	}
@@ -88,12 +90,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	close(c.connected)
-	if c.cfg.Ready != nil {
-		if err := c.ready(ctx); err != nil {
-			return err
-		}
+	if err := c.open(ctx); err != nil {
+		return err
 	}
+	close(c.connected)
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:               c.cfg.Group,
 		Brokers:          c.cfg.Brokers,
@@ -116,22 +116,20 @@ func (c *Consumer) Run(ctx context.Context) error {
 		case err == nil:
 			joined = true
 			c.kafka.answered()
-			c.serve(ctx, generation)
+			stale, err := c.reopen(ctx)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			c.serve(ctx, generation, stale)
 		case !joined && refused(err):
 			return c.cluster.explain(fmt.Errorf("joining group %s: %w", c.cfg.Group, err))
 		case !errors.Is(err, kafka.RebalanceInProgress):
 			c.kafka.failed(fmt.Errorf("joining group %s: %w", c.cfg.Group, err))
 		}
 	}
-}
-
-// ready tells who configured the consumer which streams it is about to read.
-func (c *Consumer) ready(ctx context.Context) error {
-	streams, err := c.Streams(ctx)
-	if err != nil {
-		return err
-	}
-	return c.cfg.Ready(ctx, streams)
 }
 
 // leave closes the group, which waits for the loops and tells the coordinator.
@@ -151,7 +149,7 @@ func (c *Consumer) leave(group *kafka.ConsumerGroup) {
 }
 
 // serve starts a loop for each partition that a generation assigns.
-func (c *Consumer) serve(ctx context.Context, g *kafka.Generation) {
+func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool) {
 	c.metrics.rebalances.Inc()
 	first := c.cfg.Topics[0].Name
 	all := 0
@@ -167,12 +165,13 @@ func (c *Consumer) serve(ctx context.Context, g *kafka.Generation) {
 	c.own(mine, len(c.cluster.known[first]))
 	g.Start(func(generation context.Context) {
 		defer c.own(nil, len(c.cluster.known[first]))
-		c.watch(generation)
+		c.watch(generation, stale)
 	})
-	for _, topic := range c.cfg.Topics {
+	streams := c.inForce()
+	for i, topic := range c.cfg.Topics {
 		c.log.Info().Str("topic", topic.Name).Int32("generation", g.ID).Int("partitions", len(g.Assignments[topic.Name])).Msg("assigned")
 		for _, a := range g.Assignments[topic.Name] {
-			p := c.newPartition(topic, int32(a.ID), limits, g)
+			p := c.newPartition(topic, streams[i], int32(a.ID), limits, g)
 			g.Start(func(generation context.Context) {
 				reading, stop := context.WithCancel(ctx)
 				defer stop()
@@ -185,10 +184,9 @@ func (c *Consumer) serve(ctx context.Context, g *kafka.Generation) {
 	}
 }
 
-func (c *Consumer) newPartition(topic Topic, id int32, limits Limits, g *kafka.Generation) *partition {
-	name := schema.Partition{Stream: c.cfg.streamOf(c.cluster.id, topic.Name), Partition: id}
+func (c *Consumer) newPartition(topic Topic, stream Stream, id int32, limits Limits, g *kafka.Generation) *partition {
 	return &partition{
-		cfg: &c.cfg, topic: topic, id: name, label: partitionLabel(id), limits: limits,
+		cfg: &c.cfg, topic: topic, stream: stream, id: schema.Partition{Stream: stream.Name, Partition: id}, label: partitionLabel(id), limits: limits,
 		store: c.store, cluster: c.cluster, metrics: c.metrics,
 		kafka: &c.kafka, clickhouse: &c.clickhouse,
 		log:     c.log.With().Str("topic", topic.Name).Int32("partition", id).Logger(),
@@ -215,31 +213,6 @@ func outlive(ctx context.Context, d time.Duration) (context.Context, context.Can
 	return longer, func() { stop(); cancel() }
 }
 
-// watchEvery is how often a topic is asked whether it has grown.
-const watchEvery = 5 * time.Second
-
-// watch returns when the generation ends, or ends it where a topic has other
-// partitions than before the group was joined. kafka-go's own watcher compares
-// with what it finds after joining, and so may never read a partition that was
-// added in between.
-func (c *Consumer) watch(ctx context.Context) {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		_, now, err := c.cluster.describe(ctx, c.cluster.asks)
-		if err == nil && !maps.EqualFunc(now, c.cluster.known, slices.Equal) {
-			c.log.Info().Msg("the partitions of a topic have changed; joining the group anew")
-			c.cluster.known = now
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
 func (c *Consumer) own(partitions []int32, total int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -258,29 +231,6 @@ func (c *Consumer) Owned() (partitions []int32, total int) {
 // Drain says that nothing more will be produced: from now on a batch is flushed
 // as soon as its partition is read to the end, however small it is.
 func (c *Consumer) Drain() { c.drain.Store(true) }
-
-// Stream is one life of a topic that the group reads.
-type Stream struct {
-	Name     string // cluster/topic@epoch
-	Cluster  string
-	Topic    string
-	Backfill bool
-}
-
-// Streams returns the streams that the group reads, in the order of the
-// configuration. It waits until the cluster has answered once.
-func (c *Consumer) Streams(ctx context.Context) ([]Stream, error) {
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-c.connected:
-	}
-	var all []Stream
-	for _, t := range c.cfg.Topics {
-		all = append(all, Stream{Name: c.cfg.streamOf(c.cluster.id, t.Name), Cluster: c.cluster.id, Topic: t.Name, Backfill: t.Backfill})
-	}
-	return all, nil
-}
 
 // Ends returns the last stable offset that Kafka names now for every partition
 // of every topic of the group: a marker that reaches it has caught up, for what

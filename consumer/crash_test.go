@@ -23,6 +23,9 @@ func member(t *testing.T, cfg Config, m Store) (*Consumer, *kafka.Generation, fu
 	if err := c.cluster.connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if err := c.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: cfg.Group, Brokers: cfg.Brokers, Topics: c.cluster.topics, JoinGroupBackoff: 100 * time.Millisecond,
 	})
@@ -51,7 +54,7 @@ func crashAt(t *testing.T, cfg Config, m Store, point string, nth int) {
 	t.Helper()
 	c, g, leave := member(t, cfg, m)
 	defer leave()
-	p := c.newPartition(cfg.Topics[0], 0, cfg.Limits, g)
+	p := c.newPartition(cfg.Topics[0], c.inForce()[0], 0, cfg.Limits, g)
 	p.point = func(s string) {
 		if s == point {
 			if nth--; nth == 0 {
@@ -130,7 +133,7 @@ func TestAFormerOwnerIsRefused(t *testing.T) {
 	m := newMemory()
 	cfg := testConfig(addr, "access")
 	former, g, leave := member(t, cfg, m)
-	p := former.newPartition(cfg.Topics[0], 0, cfg.Limits, g)
+	p := former.newPartition(cfg.Topics[0], former.inForce()[0], 0, cfg.Limits, g)
 	mine := &pin{from: 0, to: 9, day: 20000, by: "x", last: fingerprint{offset: -1}}
 	if err := p.fence.commit(t.Context(), mine); err != nil {
 		t.Errorf("the owner's commit gave %v", err)
@@ -234,7 +237,7 @@ func TestATopicMadeAgainStopsThePartitionWithOneClearLine(t *testing.T) {
 	produce(t, addr, 0, 0, jsonOf(events)...)
 	m := newMemory()
 	cfg := testConfig(addr, "access")
-	cfg.StreamOf = func(_, topic string) string { return topic }
+	cfg.Cluster = "named"
 	r := start(t, cfg, m)
 	r.countedTo(t, m)
 	r.stop()
@@ -350,7 +353,7 @@ func TestTheStartIsKeptBeforeAnythingIsRead(t *testing.T) {
 	cfg := testConfig(addr, "access")
 	cfg.Start.At = Latest
 	c, g, leave := member(t, cfg, m)
-	if next, err := c.newPartition(cfg.Topics[0], 0, cfg.Limits, g).takeOver(t.Context()); err != nil || next.from != 100 {
+	if next, err := c.newPartition(cfg.Topics[0], c.inForce()[0], 0, cfg.Limits, g).takeOver(t.Context()); err != nil || next.from != 100 {
 		t.Fatal(next, err)
 	}
 	leave() // it dies here, and what comes meanwhile is not skipped

@@ -18,6 +18,7 @@ import (
 type partition struct {
 	cfg        *Config
 	topic      Topic
+	stream     Stream // the life of the topic that is in force
 	id         schema.Partition
 	label      string // the number, for metrics
 	limits     Limits
@@ -49,7 +50,7 @@ func (p *partition) run(ctx, write context.Context) {
 	case errors.Is(err, errOtherStream):
 		p.metrics.stopped.Inc()
 		defer p.metrics.stopped.Dec()
-		p.log.Error().Err(err).Msg("this partition stands still; give the topic another name and start again")
+		p.log.Error().Err(err).Str("stream", p.id.Stream).Msg("this partition stands still; `overreach stream new` begins the next life of the topic")
 	default:
 		p.log.Warn().Err(err).Msg("the last batch was not finished; the next owner of the partition does it")
 	}
@@ -112,10 +113,20 @@ func (p *partition) next(ctx context.Context) (chunk, error) {
 	from := p.batch.next
 	var c chunk
 	var missing int64
+	failed := false
 	err := p.patiently(ctx, p.kafka, func(ctx context.Context) error {
 		var err error
+		if failed { // meanwhile the topic may have been deleted and made again
+			if err := p.sameTopic(ctx); err != nil {
+				return err
+			}
+			if err := p.checkIdentity(ctx, p.batch.last); err != nil {
+				return err
+			}
+		}
 		c, err = p.fetch.next(ctx, from)
 		if !errors.Is(err, kafka.OffsetOutOfRange) {
+			failed = failed || err != nil
 			return err
 		}
 		first, end, err := p.cluster.bounds(ctx, p.topic.Name, p.id.Partition)
@@ -138,6 +149,20 @@ func (p *partition) next(ctx context.Context) (chunk, error) {
 			Msg("Kafka no longer has these records; the marker says how many are missing")
 	}
 	return c, err
+}
+
+// sameTopic makes sure that the topic is still the one whose life is in force. An
+// id never comes back: where it is the same now, all that was read before came
+// from this topic.
+func (p *partition) sameTopic(ctx context.Context) error {
+	ids, err := p.cluster.topicIDs(ctx)
+	if err != nil {
+		return err
+	}
+	if p.stream.isOther(ids[p.topic.Name]) {
+		return errMadeAgain
+	}
+	return nil
 }
 
 // take adds a chunk to the batch and flushes whenever the batch is full.

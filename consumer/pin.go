@@ -22,9 +22,12 @@ import (
 // As text it is a line of under 200 bytes:
 //
 //	overreach/1 to=1200 day=2026-11-24 by=1f0c… last=1199,1700000000000,9ae0daaf
+//
+// and epoch=2 behind it in a later life of the topic than the first.
 type pin struct {
 	from, to int64
 	day      schema.Day
+	epoch    uint32      // of the stream: offsets of another one say nothing
 	by       string      // fingerprint of mapping, key and binary
 	last     fingerprint // its offset is -1 where there is none
 }
@@ -32,14 +35,27 @@ type pin struct {
 const pinVersion = "overreach/1"
 
 func (p *pin) String() string {
-	return fmt.Sprintf("%s to=%d day=%s by=%s last=%d,%d,%08x",
+	text := fmt.Sprintf("%s to=%d day=%s by=%s last=%d,%d,%08x",
 		pinVersion, p.to, p.day, p.by, p.last.offset, p.last.time, p.last.crc)
+	if p.epoch > 1 {
+		text += fmt.Sprintf(" epoch=%d", p.epoch)
+	}
+	return text
 }
 
 // parsePin reads the metadata of a commit of the offset from. A commit that
 // another program made has no pin.
 func parsePin(from int64, text string) (pin, bool) {
 	fields := strings.Fields(text)
+	epoch := uint64(1)
+	if len(fields) == 6 {
+		text, named := strings.CutPrefix(fields[5], "epoch=")
+		var err error
+		if epoch, err = strconv.ParseUint(text, 10, 32); err != nil || !named || epoch < 2 {
+			return pin{}, false
+		}
+		fields = fields[:5]
+	}
 	if len(fields) != 5 || fields[0] != pinVersion {
 		return pin{}, false
 	}
@@ -63,7 +79,7 @@ func parsePin(from int64, text string) (pin, bool) {
 	if errors.Join(err1, err2, err3, err4, err5) != nil || to < from {
 		return pin{}, false
 	}
-	return pin{from: from, to: to, day: day, by: values[2],
+	return pin{from: from, to: to, day: day, epoch: uint32(epoch), by: values[2],
 		last: fingerprint{offset: offset, time: ms, crc: uint32(crc)}}, true
 }
 
@@ -129,6 +145,9 @@ func (f *fence) read(ctx context.Context) (offset int64, metadata string, err er
 	})
 	if err == nil {
 		err = res.Error
+	}
+	if errors.Is(err, kafka.GroupIdNotFound) { // as some brokers say of a group that never committed
+		return -1, "", nil
 	}
 	if err != nil {
 		return 0, "", fmt.Errorf("reading the committed offset: %w", err)

@@ -11,11 +11,6 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// errOtherStream says that the topic no longer holds what was counted of it:
-// it was deleted and made again, or its log was cut off. Counting on would mix
-// two streams, so the partition stands still until somebody says what it is.
-var errOtherStream = errors.New("the topic is another one now")
-
 // standing is what a new owner of a partition finds.
 type standing struct {
 	vouched    bool // there are markers
@@ -66,36 +61,12 @@ func (s *standing) decide() (plan, error) {
 
 // takeOver finds out where to go on, and says so where it is not the usual.
 func (p *partition) takeOver(ctx context.Context) (plan, error) {
-	var s standing
-	err := p.patiently(ctx, p.clickhouse, func(ctx context.Context) (err error) {
-		s.counted, s.vouched, err = p.store.Counted(ctx, p.id)
-		return err
-	})
-	if err != nil {
-		return plan{}, err
-	}
-	err = p.patiently(ctx, p.kafka, func(ctx context.Context) error {
-		var text string
-		var err error
-		if s.committed, text, err = p.fence.read(ctx); err != nil {
-			return err
-		}
-		s.pin, s.pinned = parsePin(s.committed, text)
-		s.first, s.end, err = p.cluster.bounds(ctx, p.topic.Name, p.id.Partition)
-		return err
-	})
-	if err != nil {
-		return plan{}, err
-	}
-	next, err := s.decide()
+	s, next, err := p.stand(ctx)
 	if err != nil {
 		return plan{}, err
 	}
 	p.batch.last = fingerprint{offset: -1}
 	if s.pinned {
-		if err := p.checkIdentity(ctx, &s); err != nil {
-			return plan{}, err
-		}
 		p.batch.last = s.pin.last
 	}
 	if next.start {
@@ -112,6 +83,43 @@ func (p *partition) takeOver(ctx context.Context) (plan, error) {
 	return next, p.begin(ctx, next.from)
 }
 
+// stand asks ClickHouse and Kafka where the partition stands, and decides where
+// to go on. It changes nothing.
+func (p *partition) stand(ctx context.Context) (standing, plan, error) {
+	var s standing
+	err := p.patiently(ctx, p.clickhouse, func(ctx context.Context) (err error) {
+		s.counted, s.vouched, err = p.store.Counted(ctx, p.id)
+		return err
+	})
+	if err != nil {
+		return s, plan{}, err
+	}
+	err = p.patiently(ctx, p.kafka, func(ctx context.Context) error {
+		var text string
+		var err error
+		if s.committed, text, err = p.fence.read(ctx); err != nil {
+			return err
+		}
+		s.pin, s.pinned = parsePin(s.committed, text)
+		if s.pinned && s.pin.epoch != p.stream.Epoch { // of records in another life
+			s.committed, s.pin, s.pinned = -1, pin{}, false
+		}
+		s.first, s.end, err = p.cluster.bounds(ctx, p.topic.Name, p.id.Partition)
+		return err
+	})
+	if err != nil {
+		return s, plan{}, err
+	}
+	if p.stream.other {
+		return s, plan{}, errMadeAgain
+	}
+	next, err := s.decide()
+	if err == nil && s.pinned {
+		err = p.patiently(ctx, p.kafka, func(ctx context.Context) error { return p.checkIdentity(ctx, s.pin.last) })
+	}
+	return s, next, err
+}
+
 // begin writes the first marker of a partition, an empty one: it says where the
 // coverage begins, and that a silent partition is caught up.
 func (p *partition) begin(ctx context.Context, from int64) error {
@@ -122,45 +130,36 @@ func (p *partition) begin(ctx context.Context, from int64) error {
 }
 
 // start takes the offset that Config.Start says, and commits it, so that a
-// restart before the first batch does not begin elsewhere.
+// restart before the first batch does not begin elsewhere. A partition that was
+// added to a topic which is being read is new from its beginning on.
 func (p *partition) start(ctx context.Context, s *standing) (plan, error) {
-	next := plan{from: s.first}
-	switch p.cfg.Start.At {
-	case Latest:
-		next.from = s.end
-	case Since:
-		err := p.patiently(ctx, p.kafka, func(ctx context.Context) error {
-			offset, err := p.cluster.offsetAt(ctx, p.topic.Name, p.id.Partition, p.cfg.Start.Time)
-			if offset < 0 {
-				offset = s.end // no record is as late as that
-			}
-			next.from = offset
-			return err
-		})
-		if err != nil {
-			return plan{}, err
-		}
+	if p.id.Partition >= int32(p.stream.Partitions) { //nolint:gosec // Kafka's own number
+		p.log.Info().Int64("offset", s.first).Msg("this partition was added to the topic; starting at its beginning")
+		return plan{from: s.first}, p.settle(ctx, s.first)
+	}
+	var next plan
+	err := p.patiently(ctx, p.kafka, func(ctx context.Context) (err error) {
+		next.from, err = p.cluster.startAt(ctx, p.topic.Name, p.id.Partition, p.cfg.Start)
+		return err
+	})
+	if err != nil {
+		return plan{}, err
 	}
 	p.log.Info().Stringer("start", p.cfg.Start).Int64("offset", next.from).
 		Msg("neither the group nor the tables know this partition; starting as configured")
 	return next, p.settle(ctx, next.from)
 }
 
-// checkIdentity compares the last record that the pin names with the one at its
+// checkIdentity compares the record that was read last with the one at its
 // offset now, where the log still holds it.
-func (p *partition) checkIdentity(ctx context.Context, s *standing) error {
-	want := s.pin.last
-	if want.offset < s.first || want.offset >= s.end {
+func (p *partition) checkIdentity(ctx context.Context, want fingerprint) error {
+	if want.offset < 0 {
 		return nil
 	}
-	var c chunk
-	err := p.patiently(ctx, p.kafka, func(ctx context.Context) (err error) {
-		c, err = p.fetch.next(ctx, want.offset)
-		if errors.Is(err, kafka.OffsetOutOfRange) {
-			return nil // deleted meanwhile
-		}
-		return err
-	})
+	c, err := p.fetch.next(ctx, want.offset)
+	if errors.Is(err, kafka.OffsetOutOfRange) {
+		return nil // deleted meanwhile
+	}
 	if err != nil || len(c.records) == 0 || c.records[0].offset != want.offset {
 		return err // compacted away: nothing to compare with
 	}

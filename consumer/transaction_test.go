@@ -54,6 +54,16 @@ func end(t testing.TB, p *kgo.Client, commit kgo.TransactionEndTry) {
 	}
 }
 
+// endsAt waits until all that can be read ends at an offset: a transaction's end is
+// acknowledged before its marker is written.
+func (r *running) endsAt(t *testing.T, offset int64) {
+	t.Helper()
+	waitFor(t, "the transactions' markers", func() bool {
+		ends, err := r.Ends(t.Context())
+		return err == nil && ends[schema.Partition{Stream: r.cluster.id + "/access@1"}] == offset
+	})
+}
+
 func TestWhatWasAbortedIsNeverCountedAndNoGap(t *testing.T) {
 	addr := broker(t, kfake.SeedTopics(1, "access"))
 	events := someEvents(1200)
@@ -81,6 +91,7 @@ func TestWhatWasAbortedIsNeverCountedAndNoGap(t *testing.T) {
 	cfg := testConfig(addr, "access")
 	cfg.Limits.Events = 70 // batches that begin and end within transactions
 	r := start(t, cfg, m)
+	r.endsAt(t, int64(len(events)+12))
 	r.countedTo(t, m)
 	r.stop()
 	sameTotals(t, m.totals(t), oracle(want))
@@ -96,6 +107,7 @@ func TestARangeOfNothingButAbortedRecordsAdvances(t *testing.T) {
 	end(t, p, kgo.TryAbort)
 	m := newMemory()
 	r := start(t, testConfig(addr, "access"), m)
+	r.endsAt(t, 31)
 	r.countedTo(t, m)
 	r.stop()
 	if to, ok, _ := m.Counted(t.Context(), m.markers[0].Partition); !ok || to != 31 {
@@ -115,11 +127,8 @@ func TestAnOpenTransactionHoldsBackWhatLiesBehindItAndCountsAsCaughtUp(t *testin
 	produce(t, addr, 0, 0, jsonOf(events[60:])...)
 	m := newMemory()
 	r := start(t, testConfig(addr, "access"), m)
+	r.endsAt(t, 30) // where the transaction begins
 	r.countedTo(t, m)
-	id := schema.Partition{Stream: r.cfg.streamOf(r.cluster.id, "access")}
-	if ends, err := r.Ends(t.Context()); err != nil || ends[id] != 30 {
-		t.Errorf("the end is %d (%v), want 30, where the transaction begins", ends[id], err)
-	}
 	sameTotals(t, m.totals(t), oracle(events[:30]))
 	gauges := prometheus.NewRegistry()
 	gauges.MustRegister(r.metrics.open)
@@ -128,6 +137,7 @@ func TestAnOpenTransactionHoldsBackWhatLiesBehindItAndCountsAsCaughtUp(t *testin
 		return err == nil && len(all) == 1 && all[0].GetMetric()[0].GetGauge().GetValue() == 60
 	})
 	end(t, p, kgo.TryCommit)
+	r.endsAt(t, 91)
 	r.countedTo(t, m)
 	r.stop()
 	sameTotals(t, m.totals(t), oracle(events))
@@ -161,6 +171,7 @@ func TestAnUnfinishedBatchOfTransactionsComesOutTheSame(t *testing.T) {
 	first.stop()
 	m.setFail(nil)
 	next := start(t, cfg, m)
+	next.endsAt(t, int64(len(events)+4))
 	next.countedTo(t, m)
 	next.stop()
 	want := append(append([]testEvent(nil), events[30:60]...), events[90:]...)

@@ -16,6 +16,10 @@ import (
 // days are, which names some partners in vain and is cheaper.
 const fewMinutes = 120
 
+// manyCells is how many cells (partner, capability, action and day or minute) are
+// read at once of everybody; where there are more, only of those judged by name.
+const manyCells = 200_000
+
 // active reads which partners used which scopes on the days, in our slots.
 func (r *round) active(ctx context.Context, tier schema.Resolution, days []schema.Day, minutes []int64) ([]usage.Activity, error) {
 	q := schema.UsageQuery{
@@ -28,9 +32,21 @@ func (r *round) active(ctx context.Context, tier schema.Resolution, days []schem
 			q.Buckets[i] = m * 60
 		}
 	}
+	q.Limit = manyCells
 	cells, err := r.judge.store.Usage(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("reading who was active: %w", err)
+	}
+	if len(cells) == manyCells {
+		// More than anybody's registry makes: names that were made up. They are left
+		// out by ClickHouse, so that the judge's memory does not grow with them.
+		if err := r.readStrangers(ctx); err != nil {
+			return nil, err
+		}
+		q.Limit, q.Partners = 0, append(slices.Sorted(maps.Keys(r.registry.Partners)), r.judge.named...)
+		if cells, err = r.judge.store.Usage(ctx, q); err != nil {
+			return nil, fmt.Errorf("reading who was active by name: %w", err)
+		}
 	}
 	apart, err := r.unregistered(ctx, tier, cells)
 	if err != nil {

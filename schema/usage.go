@@ -155,6 +155,9 @@ type UsageQuery struct {
 	// others up as OtherApps.
 	MaxApps int
 
+	// Limit, where not 0, is how many cells to read at most.
+	Limit int
+
 	ByApp, ByCapability, ByAction, ByBucket bool
 	Subjects, Actors, Bystanders            bool // read the states too
 }

@@ -19,14 +19,16 @@ import (
 // later version of the program than this one.
 var ErrNewer = errors.New("the tables are of a newer version of overreach than this program")
 
-// Empty reports whether the database holds no tables at all.
-func (s *Store) Empty(ctx context.Context) (bool, error) {
-	var tables uint64
-	err := s.conn.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = currentDatabase()").Scan(&tables)
+// Unused reports whether nothing was ever read into the database: it holds no
+// tables at all, or those that another process is making just now.
+func (s *Store) Unused(ctx context.Context) (bool, error) {
+	var tables, ours, read uint64
+	err := s.conn.QueryRow(ctx, "SELECT count(), countIf(name = 'schema_migrations'), sumIf(ifNull(total_rows, 0), name = 'streams') "+
+		"FROM system.tables WHERE database = currentDatabase()").Scan(&tables, &ours, &read)
 	if err != nil {
 		return false, fmt.Errorf("counting tables: %w", s.explain(err))
 	}
-	return tables == 0, nil
+	return tables == 0 || ours > 0 && read == 0, nil
 }
 
 // Pending returns the migrations that the database lacks, in order. The error

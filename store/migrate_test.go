@@ -21,8 +21,8 @@ import (
 func TestMigratingAgainAndByManyAtOnceGivesTheSameTables(t *testing.T) {
 	address, _ := embeddedtest.Engine(t)
 	s := connect(t, address)
-	if empty, err := s.Empty(t.Context()); err != nil || !empty {
-		t.Fatalf("a new database is empty: %v, %v", empty, err)
+	if unused, err := s.Unused(t.Context()); err != nil || !unused {
+		t.Fatalf("a new database is unused: %v, %v", unused, err)
 	}
 	all, err := schema.Migrations()
 	if err != nil {
@@ -55,8 +55,14 @@ func TestMigratingAgainAndByManyAtOnceGivesTheSameTables(t *testing.T) {
 	if pending, err := s.Pending(t.Context()); err != nil || len(pending) != 0 {
 		t.Errorf("after migrating %d are pending, %v", len(pending), err)
 	}
-	if empty, err := s.Empty(t.Context()); err != nil || empty {
-		t.Errorf("after migrating the database is empty: %v, %v", empty, err)
+	if unused, err := s.Unused(t.Context()); err != nil || !unused { // so that who starts at the same time goes on too
+		t.Errorf("after migrating the database is unused: %v, %v", unused, err)
+	}
+	if _, err := s.OpenStream(t.Context(), aStream()); err != nil {
+		t.Fatal(err)
+	}
+	if unused, err := s.Unused(t.Context()); err != nil || unused {
+		t.Errorf("after a stream was opened the database is unused: %v, %v", unused, err)
 	}
 	if bare := value[[]string](t, s, `SELECT groupArray(concat(table, '.', name)) FROM system.columns WHERE database = currentDatabase() AND comment = ''`); len(bare) > 0 {
 		t.Errorf("columns without a comment: %v", bare)

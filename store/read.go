@@ -199,8 +199,12 @@ func usageSQL(q schema.UsageQuery) string {
 
 	from := " FROM usage WHERE " + strings.Join(where, " AND ")
 	by := strings.Join(keys, ", ")
-	return "WITH " + appSQL(q, from) + " AS one_app SELECT " + strings.Join(columns, ", ") + from +
+	sql := "WITH " + appSQL(q, from) + " AS one_app SELECT " + strings.Join(columns, ", ") + from +
 		" GROUP BY " + by + " ORDER BY " + by
+	if q.Limit > 0 {
+		sql += fmt.Sprintf(" LIMIT %d", q.Limit)
+	}
+	return sql
 }
 
 // appSQL writes what an app counts as, among the rows that from chooses.

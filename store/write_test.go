@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -104,36 +103,5 @@ func TestProcessesAgreeOnTheOrdinalOfARegistry(t *testing.T) {
 	latest := seen[len(seen)-1]
 	if got := save(registry(fmt.Sprint("at once ", latest[0]), grant)); got != latest[1] || grants() != 2 {
 		t.Errorf("saved again after a crash: ordinal %d, want %d; %d grants, want 2", got, latest[1], grants())
-	}
-}
-
-func TestAnotherHashKeyIsRefused(t *testing.T) {
-	s := open(t)
-	want := Stream{Name: "k/t@0", Cluster: "k", Topic: "t", Group: "g", KeyFingerprint: "f1", FirstSeen: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	save := func(st Stream) error { return s.SaveStream(t.Context(), st) }
-	for range 2 {
-		if err := save(want); err != nil {
-			t.Fatal(err)
-		}
-		want.Group, want.Backfill = "g2", true
-	}
-	later := want
-	later.FirstSeen = want.FirstSeen.Add(time.Hour)
-	if err := save(later); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"k/t@0", "k/other@0"} {
-		st := want
-		st.Name, st.KeyFingerprint = name, "f2"
-		if err := save(st); err == nil || Temporary(err) {
-			t.Errorf("another key for %s: %v", name, err)
-		}
-	}
-	got, err := s.Streams(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := gocmp.Diff([]Stream{want}, got); diff != "" {
-		t.Errorf("streams (-want +got):\n%s", diff)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/overreach/overreach/consumer"
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/schema"
 )
@@ -89,6 +90,8 @@ func checkFiles(a *app, f checkFlags) (*Config, error) {
 	var errs []error
 	if a.configFile != "" {
 		fmt.Fprintf(&b, "config    %s: ok\n", a.configFile)
+		fmt.Fprintf(&b, "memory    at most %s MB, and %s MB more for each partition that this instance reads\n",
+			megabytes(consumer.ProgramMemory), megabytes(c.limits().Memory()))
 	}
 	mappings := f.mappings
 	for _, t := range c.Kafka.Topics {
@@ -119,6 +122,9 @@ func checkFiles(a *app, f checkFlags) (*Config, error) {
 	_, err = io.WriteString(a.stdout, b.String())
 	return c, errors.Join(append(errs, err)...)
 }
+
+// megabytes writes a number of bytes, rounded up.
+func megabytes(bytes int64) string { return thousands(uint64((bytes + 1<<20 - 1) >> 20)) } //nolint:gosec // not negative
 
 // checkRegistry reads a registry and writes what will be watched.
 func checkRegistry(w io.Writer, file string) error {

@@ -54,7 +54,7 @@ func newService(ctx context.Context, cfg serviceConfig, st *store.Store, log zer
 	}
 	s := &service{cfg: cfg, log: log, store: st, registry: registry, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	cfg.consumer.Ready = s.saveStreams
+	cfg.consumer.Streams = s.streams
 	s.consumer = consumer.New(cfg.consumer, st, log, consumer.NewMetrics(s.metrics))
 	kafka := kafkaLog{s.consumer}
 	if len(cfg.alerts.Alertmanagers)+len(cfg.alerts.Webhooks) > 0 {
@@ -70,19 +70,31 @@ func newService(ctx context.Context, cfg serviceConfig, st *store.Store, log zer
 	return s, nil
 }
 
-// saveStreams records what is about to be read, and refuses a hash key that is
-// not the database's.
-func (s *service) saveStreams(ctx context.Context, streams []consumer.Stream) error {
-	for _, st := range streams {
-		err := s.store.SaveStream(ctx, store.Stream{
-			Name: st.Name, Cluster: st.Cluster, Topic: st.Topic, Epoch: 1, Group: s.cfg.consumer.Group,
-			KeyFingerprint: s.cfg.keyFingerprint, Backfill: st.Backfill, FirstSeen: time.Now().UTC(),
+// streams implements consumer.Config.Streams: the tables say which life of a
+// topic is in force, and whose it is to read.
+func (s *service) streams(ctx context.Context, now []consumer.Stream) ([]consumer.Stream, error) {
+	inForce := slices.Clone(now)
+	for i, st := range now {
+		life, err := s.store.OpenStream(ctx, store.Stream{
+			Name: st.Name, Cluster: st.Cluster, Topic: st.Topic, TopicID: st.TopicID, Epoch: st.Epoch, Partitions: st.Partitions,
+			Group: s.cfg.consumer.Group, KeyFingerprint: s.cfg.keyFingerprint, Backfill: st.Backfill,
+			FirstSeen: time.Now().UTC().Truncate(time.Millisecond),
 		})
-		if err != nil {
-			return err
+		if err != nil && !store.Temporary(err) && ctx.Err() == nil {
+			return nil, fmt.Errorf("%w: %w", consumer.ErrRefused, err)
 		}
+		if err != nil {
+			return nil, err
+		}
+		inForce[i] = lifeOf(st, life)
 	}
-	return nil
+	return inForce, nil
+}
+
+// lifeOf returns a stream as the tables know it.
+func lifeOf(st consumer.Stream, life store.Stream) consumer.Stream {
+	st.Name, st.TopicID, st.Epoch, st.Partitions = life.Name, life.TopicID, life.Epoch, life.Partitions
+	return st
 }
 
 // kafkaLog is what the judge asks of ingest.

@@ -63,7 +63,13 @@ func (o *output) String() string {
 // shown where the test fails.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, process: exec.Command("overreach", args...), done: make(chan struct{})}
+	return startProgram(t, "overreach", args...)
+}
+
+// startProgram starts another build of it.
+func startProgram(t *testing.T, path string, args ...string) *program {
+	t.Helper()
+	p := &program{t: t, process: exec.Command(path, args...), done: make(chan struct{})}
 	p.process.Env = append(os.Environ(), "OVERREACH_ENGINE="+embeddedtest.Binary(t), "OVERREACH_ENGINE_LIBRARY="+embeddedtest.Library(t))
 	p.process.Stdout, p.process.Stderr = &p.stdout, &p.stderr
 	if err := p.process.Start(); err != nil {

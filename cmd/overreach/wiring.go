@@ -76,14 +76,14 @@ func openWaiting(ctx context.Context, cfg store.Config, patience time.Duration, 
 	}
 }
 
-// migrated brings the tables up to date where the database is empty or it was
+// migrated brings the tables up to date where the database is unused or it was
 // asked for, and else says what is missing.
 func migrated(ctx context.Context, st *store.Store, cfg *Config, asked bool) error {
-	empty, err := st.Empty(ctx)
+	unused, err := st.Unused(ctx)
 	if err != nil {
 		return err
 	}
-	if empty || asked {
+	if unused || asked {
 		if err := st.Migrate(ctx); err != nil {
 			return err
 		}
@@ -123,16 +123,14 @@ func (c *Config) service(version string) (serviceConfig, error) {
 	if err != nil {
 		return serviceConfig{}, err
 	}
-	limits := consumer.DefaultLimits()
-	limits.Events, limits.Keys, limits.Age = c.Batch.MaxEvents, c.Batch.MaxKeys, time.Duration(c.Batch.MaxAge)
 	pace := defaultJudge()
 	pace.Interval, pace.Lateness = time.Duration(c.Judge.Interval), time.Duration(c.Time.Lateness)
 	pace.MaxUnregistered, pace.MaxApps = c.Judge.MaxUnregistered, c.Judge.MaxApps
 	cfg := serviceConfig{
 		consumer: consumer.Config{
-			Brokers: c.Kafka.Brokers, TLS: encryption, SASL: mechanism, Group: c.Kafka.Group, Topics: topics,
+			Brokers: c.Kafka.Brokers, TLS: encryption, SASL: mechanism, Cluster: c.Kafka.Cluster, Group: c.Kafka.Group, Topics: topics,
 			Start:      consumer.Start{At: consumer.StartAt(c.Kafka.Start.At), Time: c.Kafka.Start.Since},
-			Limits:     limits,
+			Limits:     c.limits(),
 			TimeLimits: schema.TimeLimits{Min: schema.Day(c.Time.MinTime).Second() * 1000, MaxFuture: time.Duration(c.Time.MaxFuture)},
 			HashKey:    key, Fingerprint: version,
 		},
@@ -141,10 +139,14 @@ func (c *Config) service(version string) (serviceConfig, error) {
 	if cfg.listen == "off" {
 		cfg.listen = ""
 	}
-	if c.Kafka.Cluster != "" {
-		cfg.consumer.StreamOf = func(_, topic string) string { return c.Kafka.Cluster + "/" + topic + "@1" }
-	}
 	return cfg, nil
+}
+
+// limits returns what closes a batch.
+func (c *Config) limits() consumer.Limits {
+	limits := consumer.DefaultLimits()
+	limits.Events, limits.Keys, limits.Age = c.Batch.MaxEvents, c.Batch.MaxKeys, time.Duration(c.Batch.MaxAge)
+	return limits
 }
 
 // topics returns the topics with their mappings.

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dchest/siphash"
+
+	"github.com/overreach/overreach/detectors/window"
+)
+
+// cellKey is a leaf in a bucket of one resolution.
+type cellKey struct {
+	resolution                       string
+	bucket                           int64
+	partner, app, capability, action string
+}
+
+// cellSums are what a cell holds, counted with maps.
+type cellSums struct {
+	accesses, attempts          uint64
+	subjects, actors, bystander map[string]bool
+}
+
+// differences compares the tables of a database with what the log says: raw rows
+// and rejects one by one, counters and distinct counts cell by cell, coverage.
+func (l *tortureLog) differences(ask func(string) ([]string, error)) []string {
+	var all []string
+	compare := func(what, sql string, want []string) {
+		got, err := ask(sql)
+		if err != nil {
+			all = append(all, fmt.Sprintf("%s: %v", what, err))
+			return
+		}
+		all = append(all, lineDifferences(what, got, want)...)
+	}
+	places := slices.SortedFunc(maps.Keys(l.placed), func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
+	})
+	var raw, rejects []string
+	var events [torturePartitions]int
+	cells := map[cellKey]*cellSums{}
+	for _, p := range places {
+		e := l.placed[p]
+		if e.reject != "" {
+			rejects = append(rejects, fmt.Sprintf("%d\t%d\t0\t%s", p.partition, p.offset, e.reject))
+			continue
+		}
+		events[p.partition]++
+		raw = append(raw, fmt.Sprintf("%d\t%d\t0\t%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d", p.partition, p.offset, e.at, e.Partner, e.App, e.Capability, e.Action,
+			e.ID, e.Status, hashed(e.Subject)))
+		for resolution, seconds := range map[string]int64{"minute": 60, "hour": 3600, "day": 86400} {
+			k := cellKey{resolution, e.at / 1000 / seconds * seconds, e.Partner, e.App, e.Capability, e.Action}
+			c := cells[k]
+			if c == nil {
+				c = &cellSums{subjects: map[string]bool{}, actors: map[string]bool{}, bystander: map[string]bool{}}
+				cells[k] = c
+			}
+			if e.attempt() {
+				c.attempts++
+				continue
+			}
+			c.accesses++
+			c.subjects[e.Subject] = true
+		}
+	}
+	compare("raw rows", `SELECT partition, offset, item, toUnixTimestamp64Milli(time), partner, app, capability, action, id, status, subject
+		FROM access_events ORDER BY partition, offset, item`, raw)
+	compare("rejects", "SELECT partition, offset, item, reason FROM rejects ORDER BY partition, offset, item", rejects)
+
+	ends, _ := l.ends()
+	var coverage []string
+	for p, end := range ends {
+		coverage = append(coverage, fmt.Sprintf("%d\t0\t%d\t%d\t0\t%d\t%d\t0", p, end, end, events[p], end-int64(events[p])))
+	}
+	compare("coverage", "SELECT partition, from_offset, to_offset, records, missing, events, rejected, filtered FROM coverage ORDER BY partition", coverage)
+	return append(all, cellDifferences(ask, cells)...)
+}
+
+func hashed(id string) uint64 {
+	return siphash.Hash(0x0706050403020100, 0x0f0e0d0c0b0a0908, []byte(id)) // under the tests' hash.key
+}
+
+// cellDifferences compares counters, and the states of people decoded.
+func cellDifferences(ask func(string) ([]string, error), cells map[cellKey]*cellSums) []string {
+	rows, err := ask(`SELECT resolution, toUnixTimestamp(bucket), partner, app, capability, action, sum(accesses), sum(attempts),
+		hex(CAST(uniqCombined64MergeState(14)(subjects) AS String))
+		FROM usage WHERE kind = 'usage' GROUP BY resolution, bucket, partner, app, capability, action`)
+	if err != nil {
+		return []string{"usage: " + err.Error()}
+	}
+	var all []string
+	seen := 0
+	for _, row := range rows {
+		f := strings.Split(row, "\t")
+		bucket, err := strconv.ParseInt(f[1], 10, 64)
+		if err != nil {
+			return append(all, "usage: "+err.Error())
+		}
+		k := cellKey{f[0], bucket, f[2], f[3], f[4], f[5]}
+		want := cells[k]
+		if want == nil {
+			all = append(all, fmt.Sprintf("usage: %v is there and should not be", k))
+			continue
+		}
+		seen++
+		if got := f[6] + " " + f[7]; got != fmt.Sprintf("%d %d", want.accesses, want.attempts) {
+			all = append(all, fmt.Sprintf("usage: %v has accesses and attempts %s, should have %d %d", k, got, want.accesses, want.attempts))
+		}
+		if why := sketchDiffers(f[8], want.subjects); why != "" {
+			all = append(all, fmt.Sprintf("usage: people of %v: %s", k, why))
+		}
+	}
+	if seen != len(cells) {
+		all = append(all, fmt.Sprintf("usage: %d cells are there, should be %d", seen, len(cells)))
+	}
+	return all
+}
+
+// sketchDiffers says how a state differs from a set of people: while it is exact,
+// one by one; later by its estimate, which is the same for the same people.
+func sketchDiffers(state string, people map[string]bool) string {
+	bytes, err := hex.DecodeString(state)
+	if err != nil {
+		return err.Error()
+	}
+	var got, want window.Sketch
+	if err := got.Unmarshal(bytes); err != nil {
+		return err.Error()
+	}
+	for id := range people {
+		want.Add(hashed(id))
+	}
+	if n, ok := got.Exact(); ok && n != len(people) {
+		return fmt.Sprintf("%d, should be %d", n, len(people))
+	}
+	before := got.Estimate()
+	got.Merge(&want)
+	if after := got.Estimate(); after != before || before != want.Estimate() {
+		return fmt.Sprintf("estimate %v, should be %v, together %v", before, want.Estimate(), after)
+	}
+	return ""
+}
+
+// lineDifferences names the lines that only one of two sorted-alike tables has,
+// counting how often.
+func lineDifferences(what string, got, want []string) []string {
+	if slices.Equal(got, want) {
+		return nil
+	}
+	count := map[string]int{}
+	for _, line := range got {
+		count[line]++
+	}
+	for _, line := range want {
+		count[line]--
+	}
+	var all []string
+	for _, line := range slices.Sorted(maps.Keys(count)) {
+		switch n := count[line]; {
+		case n > 0:
+			all = append(all, fmt.Sprintf("%s: %d too many of: %s", what, n, line))
+		case n < 0:
+			all = append(all, fmt.Sprintf("%s: %d too few of: %s", what, -n, line))
+		}
+	}
+	if all == nil {
+		all = append(all, what+": the same lines in another order")
+	}
+	return all
+}
+
+// findingsOf returns what a database's log half of findings says, a line each.
+// What is withdrawn never followed from the whole log.
+func findingsOf(ask func(string) ([]string, error)) ([]string, error) {
+	return ask("SELECT * EXCEPT (offsets, registry_ordinal, watermark) FROM findings_log FINAL WHERE state != 'withdrawn' ORDER BY id")
+}
+
+// tellingDifferences compares what was told with the findings: each finding is
+// told once as new, nothing is told twice, and the last telling is what is so.
+func tellingDifferences(ask func(string) ([]string, error)) []string {
+	var all []string
+	for what, sql := range map[string]string{
+		"a finding that nobody was told of": "SELECT id, sentence FROM findings_log FINAL WHERE state != 'withdrawn' AND id NOT IN (SELECT id FROM finding_changes)",
+		"told as new more than once":        "SELECT id, count() FROM finding_changes WHERE change IN ('new', 'continued') GROUP BY id HAVING count() > 1",
+		"told twice running": `SELECT id, told, change, state, severity FROM (
+			SELECT id, told, change, state, severity, lagInFrame(state || severity) OVER (PARTITION BY id ORDER BY told, offsets ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before
+			FROM finding_changes) WHERE state || severity = before`,
+		"what is open was last told otherwise": `SELECT f.id, f.severity, c.state FROM (SELECT id, severity FROM findings_log FINAL WHERE state = 'open') AS f
+			INNER JOIN (SELECT id, argMax(state, (told, offsets)) AS state FROM finding_changes GROUP BY id) AS c ON c.id = f.id WHERE c.state != 'open'`,
+	} {
+		rows, err := ask(sql)
+		if err != nil {
+			rows = []string{err.Error()}
+		}
+		for _, row := range rows {
+			all = append(all, what+": "+row)
+		}
+	}
+	return all
+}

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+
+	"github.com/overreach/overreach/embedded"
+	"github.com/overreach/overreach/embedded/kafkatest"
+	"github.com/overreach/overreach/store"
+)
+
+// tortured is the world of one kill test: an Apache Kafka, an engine behind a
+// proxy, a receiver of alerts, and the program as it is built for dying.
+type tortured struct {
+	*servers
+	kafka  *kafkatest.Cluster
+	topic  string
+	log    *tortureLog
+	proxy  *toxiproxy.Proxy
+	binary string
+}
+
+func startTortured(t *testing.T, seed uint64) *tortured {
+	t.Helper()
+	w := &tortured{servers: &servers{t: t, dir: t.TempDir()}, binary: tortureBinary(t)}
+	w.kafka = kafkatest.Start(t, kafkatest.Options{Own: true})
+	w.topic = w.kafka.CreateTopic(wholeTopic, torturePartitions, nil)
+	w.log = newTortureLog(t, seed, w.kafka.Addrs(), w.topic)
+	w.engineAt = embedded.EngineConfig{Dir: t.TempDir(), NativeAddr: freeAddress(t), HTTPAddr: freeAddress(t), Stderr: io.Discard}
+	w.startEngine()
+	w.write("hash.key", "000102030405060708090a0b0c0d0e0f\n")
+	w.write("registry.yaml", tortureRegistry)
+	w.write("secret", hookSecret+"\n")
+	w.proxy = toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "clickhouse", freeAddress(t), w.engineAt.NativeAddr)
+	if err := w.proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.proxy.Stop)
+	return w
+}
+
+// tortureBinary builds the program with its points between two steps.
+func tortureBinary(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "overreach")
+	out, err := exec.Command("go", "build", "-tags", "torture", "-o", binary, ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("building the program for the kill test: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// points are the names of all points between two steps.
+func (w *tortured) points() []string {
+	w.t.Helper()
+	c := exec.Command(w.binary)
+	c.Env = append(os.Environ(), "OVERREACH_DIE_AT=list")
+	out, err := c.Output()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return strings.Fields(string(out))
+}
+
+// database is where one group of instances writes what it reads of the log.
+type database struct {
+	*tortured
+	name string
+	hook *tortureHook
+}
+
+func (w *tortured) newDatabase(name string) *database {
+	w.t.Helper()
+	d := &database{tortured: w, name: name, hook: startTortureHook(w.t)}
+	if err := store.CreateDatabase(w.t.Context(), store.Config{Addresses: []string{w.engineAt.NativeAddr}, Database: name}); err != nil {
+		w.t.Fatal(err)
+	}
+	return d
+}
+
+// ask asks the engine past the proxy.
+func (d *database) ask(sql string) ([]string, error) {
+	s := servers{t: d.t, clickhouse: store.Config{Addresses: []string{d.engineAt.NativeAddr}, Database: d.name}}
+	return s.ask(sql)
+}
+
+// config writes the configuration of one instance. Another max_future is another
+// reading of the log, which comes out the same.
+func (d *database) config(clickhouse, maxFuture string) string {
+	return d.write(d.name+"-"+maxFuture+".yaml", fmt.Sprintf(`
+kafka:
+  brokers: [%s]
+  topics: [{topic: %s}]
+  group: %s
+  start: earliest
+clickhouse:
+  addresses: [%s]
+  database: %s
+registry: registry.yaml
+hash_key_file: hash.key
+time: {max_future: %s}
+batch: {max_age: 300ms, max_events: 3000}
+judge: {interval: 300ms}
+alerts: {group: 0s, max_age: 30d, resend: 5s, webhook: {url: '%s', secret_file: secret}}
+listen: "off"
+`, strings.Join(d.kafka.Addrs(), ", "), d.topic, d.name, clickhouse, d.name, maxFuture, d.hook.URL))
+}
+
+// instance is one process of the program.
+type instance struct {
+	process *exec.Cmd
+	dieAt   string
+	stderr  output
+	done    chan struct{}
+}
+
+func (d *database) launch(config, dieAt string) *instance {
+	d.t.Helper()
+	p := &instance{process: exec.Command(d.binary, "run", "--wait", "1m", "--log-format", "json", "--config", config), dieAt: dieAt, done: make(chan struct{})}
+	p.process.Env = os.Environ()
+	if dieAt != "" {
+		p.process.Env = append(p.process.Env, "OVERREACH_DIE_AT="+dieAt)
+	}
+	p.process.Stderr = &p.stderr
+	if err := p.process.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	go func() {
+		_ = p.process.Wait() // how it ended is in ProcessState
+		close(p.done)
+	}()
+	d.t.Cleanup(p.kill)
+	return p
+}
+
+// kill ends it as a power cut would; it may have ended.
+func (p *instance) kill() {
+	_ = p.process.Process.Kill()
+	<-p.done
+}
+
+func (p *instance) dead() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// killed reports whether it died of SIGKILL, and not by itself.
+func (p *instance) killed() bool {
+	s, ok := p.process.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && s.Signaled() && s.Signal() == syscall.SIGKILL //nolint:misspell // the library spells it so
+}
+
+// drained waits until all of the log is counted, every tier of every slot has
+// judged it to its end, and everybody was told. tend is called meanwhile.
+func (d *database) drained(within time.Duration, tend func()) error {
+	ends, latest := d.log.ends()
+	var to []string
+	for p, end := range ends {
+		if end > 0 {
+			to = append(to, fmt.Sprintf("(%d, %d)", p, end))
+		}
+	}
+	judged := fmt.Sprintf("SELECT count() FROM judged FINAL WHERE (partition, to_offset) IN (%s) AND toUnixTimestamp(watermark) >= %d",
+		strings.Join(to, ", "), latest/60_000*60)
+	want := fmt.Sprint(len(to) * 256 * 3)
+	last, deadline := "", time.Now().Add(within)
+	for time.Now().Before(deadline) {
+		tend()
+		rows, err := d.ask(judged)
+		switch {
+		case err != nil:
+			last = err.Error()
+		case rows[0] != want:
+			last = rows[0] + " of " + want + " positions are judged to the end"
+		default:
+			if last = d.untold(); last == "" {
+				return nil
+			}
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	return fmt.Errorf("not drained within %s: %s", within, last)
+}
+
+// untold names a finding that the receiver was not told of.
+func (d *database) untold() string {
+	rows, err := d.ask("SELECT DISTINCT id FROM finding_changes WHERE change = 'new'")
+	if err != nil {
+		return err.Error()
+	}
+	heard := d.hook.findings()
+	for _, id := range rows {
+		if !heard[id] {
+			return "the receiver was not told of finding " + id
+		}
+	}
+	rows, err = d.ask("SELECT event FROM deliveries WHERE outcome = 'delivered'")
+	if err != nil {
+		return err.Error()
+	}
+	for id := range d.hook.times() {
+		if !slices.Contains(rows, id) {
+			return "it is not kept that event " + id + " was delivered"
+		}
+	}
+	return ""
+}
+
+// tortureHook receives alerts and counts how often each event came.
+type tortureHook struct {
+	*httptest.Server
+	mu     sync.Mutex
+	events map[string]int
+	heard  map[string]bool // findings
+}
+
+func startTortureHook(t *testing.T) *tortureHook {
+	t.Helper()
+	h := &tortureHook{events: map[string]int{}, heard: map[string]bool{}}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body struct {
+			Event string
+			Alert struct{ Findings []struct{ ID string } }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || body.Event == "" {
+			http.Error(w, "no event", http.StatusBadRequest)
+			return
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.events[body.Event]++
+		for _, f := range body.Alert.Findings {
+			h.heard[f.ID] = true
+		}
+	}))
+	t.Cleanup(h.Close)
+	return h
+}
+
+func (h *tortureHook) times() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make(map[string]int, len(h.events))
+	for id, n := range h.events {
+		all[id] = n
+	}
+	return all
+}
+
+func (h *tortureHook) findings() map[string]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make(map[string]bool, len(h.heard))
+	for id := range h.heard {
+		all[id] = true
+	}
+	return all
+}
+
+// toxic puts something between the program and the engine for a while.
+func (w *tortured) toxic(json string, d time.Duration) {
+	w.t.Helper()
+	if _, err := w.proxy.Toxics.AddToxicJson(strings.NewReader(json)); err != nil {
+		w.t.Fatal(err)
+	}
+	time.Sleep(d)
+	w.proxy.Toxics.ResetToxics(context.Background())
+}
+
+// forgetTokens has ClickHouse forget which inserts it has seen, as ten thousand
+// others would. Nobody may be writing meanwhile.
+func (d *database) forgetTokens() error {
+	for _, table := range []string{"access_events", "rejects", "usage"} {
+		for _, window := range []string{"0", "10000"} {
+			if _, err := d.ask("ALTER TABLE " + table + " MODIFY SETTING non_replicated_deduplication_window = " + window); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// peak is the most memory that the program has had resident so far, in bytes.
+func (p *program) peak() int64 {
+	p.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.process.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			return kb << 10
+		}
+	}
+	p.t.Fatal("the kernel does not say how much memory the program had")
+	return 0
+}
+
+// hostileEvent is an event of somebody who wants the program to run out of
+// memory: valid, with everything as long as it may be where long is set.
+func hostileEvent(partner, app string, n int, long bool) []byte {
+	more := ""
+	if long {
+		more = fmt.Sprintf(`,"id":"%0900d","api_version":"%0200d","grant":"%0200d","actor":"%0100d"`, n, n%50, n%50, n+1)
+	}
+	return fmt.Appendf(nil, `{"time":"2026-01-01T00:%02d:00Z","partner":%q,"app":%q,"capability":"messaging","action":"read","subject":"s%d"%s}`,
+		n%60, partner, app, n, more)
+}
+
+// released builds the program as it is released: no race detector, which takes
+// several times the memory, and no tests.
+func released(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "overreach")
+	build := exec.Command("go", "build", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
+}
+
+// promised is how much memory `overreach check` allows for one partition, in bytes.
+func (s *servers) promised(program string) int64 {
+	s.t.Helper()
+	out, err := exec.Command(program, "check", "--config", s.write("config.yaml", s.settings())).Output()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	found := regexp.MustCompile(`memory    at most ([0-9,]+) MB, and ([0-9,]+) MB more for each partition`).FindStringSubmatch(string(out))
+	if found == nil {
+		s.t.Fatalf("overreach check does not say how much memory it takes:\n%s", out)
+	}
+	var sum int64
+	for _, number := range found[1:] {
+		n, err := strconv.ParseInt(strings.ReplaceAll(number, ",", ""), 10, 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		sum += n << 20
+	}
+	return sum
+}
+
+// loadEnv multiplies the events of the tests of memory and load.
+const loadEnv = "OVERREACH_LOAD"
+
+func TestMemoryStaysUnderWhatCheckPrintsWhateverIsSent(t *testing.T) {
+	const chunk = 2000
+	events := 30_000
+	if times, err := strconv.Atoi(os.Getenv(loadEnv)); err == nil {
+		events *= times
+	}
+	program := released(t)
+	name := func(prefix string, n int) string { return fmt.Sprintf("%s%0200d", prefix, n) }
+	for what, event := range map[string]func(n int) []byte{
+		"made-up partners":           func(n int) []byte { return hostileEvent(name("p", n), name("a", n), n, false) },
+		"made-up partners with much": func(n int) []byte { return hostileEvent(name("p", n), name("a", n), n, true) },
+		"apps of one partner":        func(n int) []byte { return hostileEvent("one", name("a", n), n, false) },
+		"names of a megabyte":        func(n int) []byte { return hostileEvent(fmt.Sprintf("%01000000d", n), "a", n, false) },
+		"people of one partner":      func(n int) []byte { return hostileEvent("one", "a", n, true) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := startServers(t, 1)
+			n, size := events, len(event(0))
+			if size > 1<<19 {
+				n /= 100
+			}
+			for from := 0; from < n; {
+				var some [][]byte
+				for sent := 0; from < n && len(some) < chunk && sent < 700_000; from++ {
+					some = append(some, event(from))
+					sent += size
+				}
+				s.produce(0, some...)
+			}
+			p := startProgram(t, program, "run", "--log-format", "json", "--config", s.write("config.yaml", s.settings("max_age: 200ms", "max_age: 5s", "interval: 200ms", "interval: 200ms, max_unregistered: 50")))
+			began := time.Now()
+			s.counted(p, n)
+			s.judgedTo(p)
+			peak, promised := p.peak(), s.promised(program)
+			t.Logf("%d events of %d bytes counted and judged in %s: at most %d MB of %d", n, size, time.Since(began).Round(time.Millisecond), peak>>20, promised>>20)
+			if peak > promised {
+				t.Errorf("%d MB are more than the %d that check prints", peak>>20, promised>>20)
+			}
+			p.stop()
+		})
+	}
+}
+
+// judgedTo waits until all that is counted is judged in steps of minutes.
+func (s *servers) judgedTo(p *program) {
+	s.t.Helper()
+	p.until("all is judged", func() bool {
+		rows, err := s.ask("SELECT min(to_offset) >= (SELECT max(to_offset) FROM coverage) FROM judged FINAL WHERE tier = 'minute'")
+		return err == nil && slices.Equal(rows, []string{"1"})
+	})
+}

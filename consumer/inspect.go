@@ -1,0 +1,81 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/segmentio/kafka-go"
+
+	"github.com/overreach/overreach/schema"
+)
+
+// Standing is where a partition stands.
+type Standing struct {
+	schema.Partition
+	Counted    int64 // all offsets below are counted; -1: nothing is known
+	Committed  int64 // the group's offset; -1: none
+	First, End int64 // the offsets that Kafka holds: [First, End)
+	Stopped    error // why the partition stands still; nil where it does not
+}
+
+// Inspect returns where every partition of every topic stands, by the order of
+// the configuration and number, and the streams in force. It reads no events,
+// joins no group and changes nothing.
+func Inspect(ctx context.Context, cfg Config, store Store) ([]Stream, []Standing, error) {
+	if err := cfg.check(); err != nil {
+		return nil, nil, err
+	}
+	c := New(cfg, store, zerolog.Nop(), NewMetrics(prometheus.NewRegistry()))
+	defer c.cluster.close()
+	if err := c.cluster.connect(ctx); err != nil {
+		return nil, nil, err
+	}
+	if err := c.open(ctx); err != nil {
+		return nil, nil, err
+	}
+	var all []Standing
+	for i, topic := range cfg.Topics {
+		for _, id := range c.cluster.known[topic.Name] {
+			p := c.newPartition(topic, c.streams[i], int32(id), cfg.Limits, &kafka.Generation{ID: -1})
+			s, _, err := p.stand(ctx)
+			if err != nil && !errors.Is(err, errOtherStream) {
+				return nil, nil, err
+			}
+			at := Standing{Partition: p.id, Counted: s.counted, Committed: s.committed, First: s.first, End: s.end, Stopped: err}
+			if !s.vouched {
+				at.Counted = -1
+			}
+			all = append(all, at)
+		}
+	}
+	return c.streams, all, nil
+}
+
+// MadeAgain reports whether the topic of a stream was deleted and made again, by
+// the id that Kafka gave it.
+func (s *Stream) MadeAgain() bool { return s.other }
+
+// StartsAt returns where a start lies in each partition of a topic as it is now,
+// and the id that Kafka gave the topic.
+func StartsAt(ctx context.Context, cfg Config, topic string, start Start) (starts map[int32]int64, topicID string, err error) {
+	k := newCluster(&cfg)
+	defer k.close()
+	if err := k.connect(ctx); err != nil {
+		return nil, "", err
+	}
+	ids, err := k.topicIDs(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	starts = map[int32]int64{}
+	for _, id := range k.known[topic] {
+		at, err := k.startAt(ctx, topic, int32(id), start)
+		if err != nil {
+			return nil, "", err
+		}
+		starts[int32(id)] = at
+	}
+	return starts, ids[topic], nil
+}

@@ -1,0 +1,155 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Stream is one life of a topic that the group reads. A topic that was deleted
+// and made again, or whose log was cut off, has another life once somebody says
+// so: its offsets mean other records.
+type Stream struct {
+	Name       string // cluster/topic@epoch
+	Cluster    string // the cluster's own id
+	Topic      string
+	TopicID    string // hexadecimal; empty: Kafka gives none
+	Epoch      uint32 // which life, from 1
+	Partitions uint32 // how many it had when it was first read
+	Backfill   bool
+
+	other bool // the topic that has the name now is not the one whose life it is
+}
+
+// isOther reports whether a topic with an id is not the one whose life this is.
+// An id that is not known says nothing.
+func (s *Stream) isOther(topicID string) bool {
+	return s.TopicID != "" && topicID != "" && s.TopicID != topicID
+}
+
+// ErrRefused says that this instance must not read a stream: the hash key or the
+// group is not the one under which it is counted.
+var ErrRefused = errors.New("this instance must not read")
+
+// lives asks Kafka and then Config.Streams which life of each topic is in force.
+func (c *Consumer) lives(ctx context.Context) ([]Stream, error) {
+	ids, err := c.cluster.topicIDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name := c.cfg.Cluster
+	if name == "" {
+		name = c.cluster.id
+	}
+	var now []Stream
+	for _, t := range c.cfg.Topics {
+		now = append(now, Stream{
+			Name: name + "/" + t.Name + "@1", Cluster: c.cluster.id, Topic: t.Name, TopicID: ids[t.Name],
+			Epoch: 1, Partitions: uint32(len(c.cluster.known[t.Name])), Backfill: t.Backfill, //nolint:gosec // Kafka's own number
+		})
+	}
+	streams := slices.Clone(now)
+	if c.cfg.Streams != nil {
+		if streams, err = c.cfg.Streams(ctx, slices.Clone(now)); err != nil {
+			return nil, err
+		}
+	} else if before := c.inForce(); before != nil {
+		streams = before
+	}
+	for i := range streams {
+		streams[i].other = streams[i].isOther(now[i].TopicID)
+	}
+	return streams, nil
+}
+
+// open takes the lives that are in force.
+func (c *Consumer) open(ctx context.Context) error {
+	streams, err := c.lives(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.streams = streams
+	return nil
+}
+
+// reopen takes the lives that are in force, and waits for those who know them.
+// It reports whether they have changed, or had to be waited for: then the group
+// may have shared out its partitions while a topic was not there.
+func (c *Consumer) reopen(ctx context.Context) (stale bool, err error) {
+	before, tries := c.inForce(), 0
+	refused := func(err error) bool { return errors.Is(err, ErrRefused) }
+	err = c.asked.retry(ctx, refused, func(ctx context.Context) error {
+		tries++
+		return c.open(ctx)
+	})
+	return tries > 1 || !slices.Equal(before, c.inForce()), err
+}
+
+func (c *Consumer) inForce() []Stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.streams)
+}
+
+// watchEvery is how often a topic is asked whether it has grown, and whether
+// another life of it is in force.
+const watchEvery = 5 * time.Second
+
+// watch returns at once where the generation is stale, when the generation ends, or ends it where a topic has other
+// partitions or another life than before the group was joined: one instance that
+// notices it has all of them ask. kafka-go's own watcher compares with what it
+// finds after joining, and so may never read a partition that was added in
+// between.
+func (c *Consumer) watch(ctx context.Context, stale bool) {
+	if stale {
+		c.log.Info().Msg("the topics have changed meanwhile; joining the group anew")
+		return
+	}
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		_, now, err := c.cluster.describe(ctx, c.cluster.asks)
+		if err == nil && !maps.EqualFunc(now, c.cluster.known, slices.Equal) {
+			c.log.Info().Msg("the partitions of a topic have changed; joining the group anew")
+			c.cluster.known = now
+			return
+		}
+		streams, err := c.lives(ctx)
+		if errors.Is(err, ErrRefused) {
+			return // the next generation says why
+		}
+		if err == nil && !slices.Equal(streams, c.inForce()) {
+			c.log.Info().Msg("the life of a topic has changed; joining the group anew")
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Streams returns the lives that are in force, in the order of the configuration.
+// It waits until the cluster has answered once.
+func (c *Consumer) Streams(ctx context.Context) ([]Stream, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-c.connected:
+	}
+	return c.inForce(), nil
+}
+
+// errOtherStream says that the topic no longer holds what was counted of it.
+// Counting on would mix two streams, so the partition stands still until
+// somebody says what it is.
+var errOtherStream = errors.New("the topic is another one now")
+
+// errMadeAgain is how an id tells it.
+var errMadeAgain = fmt.Errorf("%w: it was deleted and made again", errOtherStream)
