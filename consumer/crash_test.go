@@ -181,6 +181,26 @@ func TestARangeFinishedUnderAnotherReadingIsMarkedMixed(t *testing.T) {
 	}
 }
 
+func TestARangeThatTwoReadingsShareStaysMixedWhereTheFirstComesBack(t *testing.T) {
+	addr := broker(t, kfake.SeedTopics(1, "access"))
+	produce(t, addr, 0, 0, jsonOf(someEvents(600))...)
+	m := newMemory()
+	cfg := testConfig(addr, "access")
+	cfg.Limits.Events = 300
+	crashAt(t, cfg, m, pointPinned, 2)
+	other := cfg
+	other.Fingerprint = "the next binary"
+	crashAt(t, other, m, pointRaw, 1)
+	r := start(t, cfg, m) // the raw rows are the other's, usage is written by this one
+	r.countedTo(t, m)
+	r.stop()
+	for _, k := range m.markers {
+		if want := k.From == 300; k.Mixed != want {
+			t.Errorf("the marker from %d says mixed: %t, want %t", k.From, k.Mixed, want)
+		}
+	}
+}
+
 // deleteRecords makes a partition's log begin at an offset.
 func deleteRecords(t *testing.T, addr, topic string, to int64) {
 	t.Helper()

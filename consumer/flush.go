@@ -35,7 +35,10 @@ func (p *partition) flush(ctx context.Context) error {
 	mixed := false
 	if p.redo != nil {
 		mixed = p.redo.by != mine.by
-		mine = *p.redo // as it was: a third attempt must know by whom it was pinned
+		mine = *p.redo
+		if mixed { // for good: what this attempt leaves, one as it was pinned must not take for its own
+			mine.by = byMixed
+		}
 	}
 	if err := p.commit(ctx, &mine); err != nil {
 		return err

@@ -28,11 +28,15 @@ type pin struct {
 	from, to int64
 	day      schema.Day
 	epoch    uint32      // of the stream: offsets of another one say nothing
-	by       string      // fingerprint of mapping, key and binary
+	by       string      // fingerprint of mapping, key and binary; or byMixed
 	last     fingerprint // its offset is -1 where there is none
 }
 
 const pinVersion = "overreach/1"
+
+// byMixed stands in a pin for a reading where a second attempt read otherwise than
+// the first. It is nobody's fingerprint.
+const byMixed = "mixed"
 
 func (p *pin) String() string {
 	text := fmt.Sprintf("%s to=%d day=%s by=%s last=%d,%d,%08x",
