@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs every test; the last line says whether the race detector watched, and how
-# many tests were left out since there is no Apache Kafka.
+# many tests were left out since there is no Apache Kafka, or no disk to fill.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ export OVERREACH_TEST_LEFT_OUT
 trap 'rm -f "$OVERREACH_TEST_LEFT_OUT"' EXIT
 left_out() {
 	n=$(wc -l <"$OVERREACH_TEST_LEFT_OUT")
-	[ "$n" -eq 0 ] || echo "; LEFT OUT: $n tests on an Apache Kafka (make kafka says why)"
+	[ "$n" -eq 0 ] || echo "; LEFT OUT: $n tests on an Apache Kafka (make kafka says why) or a full disk (only root can mount one)"
 }
 
 if command -v "$(go env CC)" >/dev/null 2>&1; then

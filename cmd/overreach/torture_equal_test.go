@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os/exec"
 	"testing"
 	"time"
 )
@@ -19,9 +18,8 @@ func TestFindingsAreTheSameHoweverManyProcessesShareTheLog(t *testing.T) {
 	var first []string
 	for _, procs := range tortureGroups() {
 		d := w.newDatabase(fmt.Sprintf("by_%d", procs))
-		config := d.config(w.engineAt.NativeAddr, "1h")
+		config := d.config(w.engineAt.NativeAddr, w.kafka.Addrs()[0], 0)
 		var instances []*instance
-		d.migrate(config) // who starts while another does it ends
 		for range procs {
 			instances = append(instances, d.launch(config, ""))
 		}
@@ -68,12 +66,4 @@ func tortureGroups() []int {
 		return []int{1, 2, 4}
 	}
 	return []int{1, 4}
-}
-
-// migrate makes the tables.
-func (d *database) migrate(config string) {
-	d.t.Helper()
-	if out, err := exec.Command(d.binary, "migrate", "--config", config).CombinedOutput(); err != nil {
-		d.t.Fatalf("migrating: %v\n%s", err, out)
-	}
 }

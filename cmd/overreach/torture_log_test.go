@@ -105,7 +105,7 @@ func (l *tortureLog) next() tortureEvent {
 	}
 	switch r.IntN(100) {
 	case 0:
-		e.reject, e.Partner = "missing_member", ""
+		e.reject, e.Partner = "mapping", "" // as a mapping calls a member that is missing
 	case 1:
 		e.reject, e.Action = "bad_action", "look"
 	case 2:
@@ -211,3 +211,11 @@ partners:
     grants: [{capability: friends, actions: [read, write], from: 2013-01-01}]
     limits: [{people: 600, per: 30 days}]
 `
+
+// tortureReadings are two mappings under which the log comes out the same, save
+// how many records each call is said to have returned: what is kept of an event
+// names the reading that it was kept under.
+var tortureReadings = [2]string{tortureReading + `, records: {const: "1"}}`, tortureReading + `, records: {const: "1000"}}`}
+
+const tortureReading = `event: {time: time, partner: partner, app: app, capability: capability, action: action, ` +
+	`subject: subject, actor: actor, id: id, status: status`

@@ -23,8 +23,11 @@ type cellKey struct {
 
 // cellSums are what a cell holds, counted with maps.
 type cellSums struct {
-	accesses, attempts          uint64
-	subjects, actors, bystander map[string]bool
+	accesses, attempts uint64
+	records            uint64 // as the raw rows of the accesses say
+	mixed              bool   // two readings share a batch that reaches into it
+	subjects           map[string]bool
+	actors, bystanders map[string]bool // by day alone
 }
 
 // differences compares the tables of a database with what the log says: raw rows
@@ -45,6 +48,8 @@ func (l *tortureLog) differences(ask func(string) ([]string, error)) []string {
 	var raw, rejects []string
 	var events [torturePartitions]int
 	cells := map[cellKey]*cellSums{}
+	readings, odd := readingsOf(ask)
+	all = append(all, odd...)
 	for _, p := range places {
 		e := l.placed[p]
 		if e.reject != "" {
@@ -58,7 +63,7 @@ func (l *tortureLog) differences(ask func(string) ([]string, error)) []string {
 			k := cellKey{resolution, e.at / 1000 / seconds * seconds, e.Partner, e.App, e.Capability, e.Action}
 			c := cells[k]
 			if c == nil {
-				c = &cellSums{subjects: map[string]bool{}, actors: map[string]bool{}, bystander: map[string]bool{}}
+				c = &cellSums{subjects: map[string]bool{}, actors: map[string]bool{}, bystanders: map[string]bool{}}
 				cells[k] = c
 			}
 			if e.attempt() {
@@ -66,7 +71,15 @@ func (l *tortureLog) differences(ask func(string) ([]string, error)) []string {
 				continue
 			}
 			c.accesses++
+			c.records += readings[p].records
+			c.mixed = c.mixed || readings[p].mixed
 			c.subjects[e.Subject] = true
+			if resolution == "day" && e.Actor != "" {
+				c.actors[e.Actor] = true
+				if e.Actor != e.Subject {
+					c.bystanders[e.Subject] = true
+				}
+			}
 		}
 	}
 	compare("raw rows", `SELECT partition, offset, item, toUnixTimestamp64Milli(time), partner, app, capability, action, id, status, subject
@@ -86,10 +99,47 @@ func hashed(id string) uint64 {
 	return siphash.Hash(0x0706050403020100, 0x0f0e0d0c0b0a0908, []byte(id)) // under the tests' hash.key
 }
 
-// cellDifferences compares counters, and the states of people decoded.
+// reading says how a raw row was read.
+type reading struct {
+	records uint64 // what its reading says of each call
+	mixed   bool   // the marker of its batch says that two readings share it
+}
+
+// readingsOf asks how each event was read. A batch is written at once, so that
+// its rows were read alike.
+func readingsOf(ask func(string) ([]string, error)) (_ map[place]reading, differences []string) {
+	rows, err := ask(`SELECT e.partition, e.offset, e.records, m.mixed, m.from_offset
+		FROM access_events AS e
+		ASOF LEFT JOIN (SELECT partition, from_offset, max(u.mixed) AS mixed FROM usage AS u WHERE kind = 'range'
+			GROUP BY partition, from_offset HAVING max(to_offset) > from_offset) AS m
+		ON e.partition = m.partition AND e.offset >= m.from_offset`)
+	if err != nil {
+		return nil, []string{"readings: " + err.Error()}
+	}
+	all, batches := map[place]reading{}, map[place]uint64{}
+	for _, row := range rows {
+		var p, batch place
+		var r reading
+		var mixed int
+		if _, err := fmt.Sscanf(row, "%d\t%d\t%d\t%d\t%d", &p.partition, &p.offset, &r.records, &mixed, &batch.offset); err != nil {
+			return nil, append(differences, fmt.Sprintf("readings: %q: %v", row, err))
+		}
+		r.mixed, batch.partition = mixed == 1, p.partition
+		all[p] = r
+		if before, ok := batches[batch]; ok && before != r.records {
+			differences = append(differences, fmt.Sprintf("raw rows: the batch at %v holds rows of two readings", batch))
+		}
+		batches[batch] = r.records
+	}
+	return all, differences
+}
+
+// cellDifferences compares counters, and the states of people decoded. What was
+// counted of a batch was read as its raw rows were, unless its marker says mixed.
 func cellDifferences(ask func(string) ([]string, error), cells map[cellKey]*cellSums) []string {
-	rows, err := ask(`SELECT resolution, toUnixTimestamp(bucket), partner, app, capability, action, sum(accesses), sum(attempts),
-		hex(CAST(uniqCombined64MergeState(14)(subjects) AS String))
+	rows, err := ask(`SELECT resolution, toUnixTimestamp(bucket), partner, app, capability, action, sum(accesses), sum(attempts), sum(records),
+		hex(CAST(uniqCombined64MergeState(14)(subjects) AS String)), hex(CAST(uniqCombined64MergeState(14)(actors) AS String)),
+		hex(CAST(uniqCombined64MergeState(14)(bystanders) AS String))
 		FROM usage WHERE kind = 'usage' GROUP BY resolution, bucket, partner, app, capability, action`)
 	if err != nil {
 		return []string{"usage: " + err.Error()}
@@ -112,8 +162,13 @@ func cellDifferences(ask func(string) ([]string, error), cells map[cellKey]*cell
 		if got := f[6] + " " + f[7]; got != fmt.Sprintf("%d %d", want.accesses, want.attempts) {
 			all = append(all, fmt.Sprintf("usage: %v has accesses and attempts %s, should have %d %d", k, got, want.accesses, want.attempts))
 		}
-		if why := sketchDiffers(f[8], want.subjects); why != "" {
-			all = append(all, fmt.Sprintf("usage: people of %v: %s", k, why))
+		if !want.mixed && f[8] != fmt.Sprint(want.records) {
+			all = append(all, fmt.Sprintf("usage: %v was read otherwise than its raw rows, and no marker says so: records %s, should be %d", k, f[8], want.records))
+		}
+		for i, people := range []map[string]bool{want.subjects, want.actors, want.bystanders} {
+			if why := sketchDiffers(f[9+i], people); why != "" {
+				all = append(all, fmt.Sprintf("usage: %s of %v: %s", []string{"subjects", "actors", "bystanders"}[i], k, why))
+			}
 		}
 	}
 	if seen != len(cells) {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -25,8 +24,8 @@ type torment struct {
 	*database
 	random    *rand.Rand
 	instances []*instance
-	configs   [2]string // two readings of the log that come out the same
-	reading   int
+	configs   [2]string // a reading of the log each
+	reading   int       // of those that start now
 	points    []string       // all of them
 	left      []string       // those that are still to be named
 	diedAt    map[string]int // and those where somebody did
@@ -42,8 +41,9 @@ func TestNothingIsLostAndNothingIsTwiceWhateverDies(t *testing.T) {
 	m := &torment{
 		database: d, random: rand.New(rand.NewPCG(*tortureSeed, 2)), points: w.points(), diedAt: map[string]int{}, blows: map[string]int{},
 	}
-	listener := w.proxy.Listen
-	m.configs = [2]string{d.config(listener, "1h"), d.config(listener, "2h")}
+	for i := range m.configs {
+		m.configs[i] = d.config(w.toClickHouse.Listen, w.toKafka.Listen, i)
+	}
 
 	producing, stop := context.WithCancel(t.Context())
 	produced := make(chan error, 1)
@@ -85,7 +85,13 @@ func TestNothingIsLostAndNothingIsTwiceWhateverDies(t *testing.T) {
 		}
 		t.Error(difference)
 	}
+	if w.disk != nil {
+		t.Logf("the engine's disk: %s", w.disk.used())
+	}
 	line := fmt.Sprintf("kills %d, events %d, differences %d", m.kills, len(w.log.placed), len(all))
+	if rows, err := d.ask("SELECT count(), countIf(mixed) FROM (SELECT max(mixed) AS mixed FROM usage WHERE kind = 'range' GROUP BY partition, from_offset)"); err == nil {
+		t.Logf("batches, and those that two readings share: %s", strings.Join(rows, ""))
+	}
 	t.Logf("seed %d, %d processes; died at %v; beside: %v", *tortureSeed, *tortureProcs, m.diedAt, m.blows)
 	t.Log(line)
 	if *tortureSay != "" {
@@ -103,7 +109,7 @@ func (m *torment) unlikeUntouched() []string {
 		return []string{err.Error()}
 	}
 	d := m.newDatabase("untouched")
-	p := d.launch(d.config(m.engineAt.NativeAddr, "1h"), "")
+	p := d.launch(d.config(m.engineAt.NativeAddr, m.kafka.Addrs()[0], 0), "")
 	if err := d.drained(3*time.Minute, func() {}); err != nil {
 		m.t.Logf("the untouched one logged:\n%s", p.stderr.String())
 		return []string{"untouched: " + err.Error()}
@@ -125,19 +131,17 @@ func (m *torment) tend() {
 	for i, p := range m.instances {
 		if p.dead() {
 			m.buried(p)
-			m.instances[i] = m.launch(m.configs[m.reading], "")
+			m.instances[i] = m.launch(m.config(), "")
 		}
 	}
 }
 
 // torment kills and disturbs until so many have been killed.
 func (m *torment) torment(kills, procs int) {
-	blows := []func(i int){m.killEngine, m.stopEngine, m.delay, m.dropAnswers, m.cutAnswers, m.refuse, m.pause, m.forget, m.reread, m.killBroker}
-	names := []string{"engine killed", "engine stopped", "connections delayed", "answers dropped", "connections cut at the answer",
-		"connections refused", "instance paused", "tokens forgotten", "read otherwise", "broker killed"}
+	blows := m.allBlows()
 	var order []int
 	for range procs {
-		m.instances = append(m.instances, m.launch(m.configs[0], m.nextPoint()))
+		m.instances = append(m.instances, m.launch(m.config(), m.nextPoint()))
 	}
 	began := time.Now()
 	for n := 0; m.kills < kills || n < 3*kills && len(m.diedAt) < len(m.points); n++ {
@@ -149,13 +153,24 @@ func (m *torment) torment(kills, procs int) {
 			order = m.random.Perm(len(blows))
 		}
 		if n%2 == 1 { // between two kills without and with a blow
-			b := order[0]
+			b := blows[order[0]]
 			order = order[1:]
-			m.blows[names[b]]++
-			blows[b](i)
+			began := time.Now()
+			m.blows[b.name]++
+			b.strike(i)
+			m.t.Logf("%s: %s", b.name, time.Since(began).Round(100*time.Millisecond))
 		}
-		m.instances[i] = m.launch(m.configs[m.reading], m.nextPoint())
+		m.instances[i] = m.launch(m.config(), m.nextPoint())
 	}
+}
+
+// config is that of the next instance: sometimes it reads the log otherwise than
+// the last batch was pinned.
+func (m *torment) config() string {
+	if m.random.IntN(3) == 0 {
+		m.reading = 1 - m.reading
+	}
+	return m.configs[m.reading]
 }
 
 // nextPoint is where the next instance is to die; empty: at a random moment.
@@ -220,99 +235,3 @@ func (m *torment) returnPoint(p *instance) {
 		m.left = append(m.left, name)
 	}
 }
-
-// What is done to the world beside killing. i is the instance that just died.
-
-func (m *torment) killEngine(int) {
-	m.engine.Kill()
-	time.Sleep(time.Duration(m.random.IntN(1000)) * time.Millisecond)
-	m.startEngine()
-}
-
-func (m *torment) stopEngine(int) {
-	if err := m.engine.Stop(); err != nil {
-		m.t.Errorf("stopping the engine: %v", err)
-	}
-	m.startEngine()
-}
-
-func (m *torment) killBroker(int) {
-	m.kafka.Kill(0)
-	m.kafka.Restart(0)
-	m.kafka.AwaitBrokers()
-}
-
-// while runs an instance that will not die during something.
-func (m *torment) while(i int, f func()) {
-	m.instances[i] = m.launch(m.configs[m.reading], "")
-	time.Sleep(1500 * time.Millisecond)
-	f()
-	m.instances[i].kill()
-	m.buried(m.instances[i])
-}
-
-func (m *torment) delay(i int) {
-	m.while(i, func() {
-		m.toxic(`{"type": "latency", "attributes": {"latency": 300, "jitter": 200}}`, 2*time.Second)
-	})
-}
-
-// dropAnswers lets requests through and answers not, until the connection ends:
-// whoever asked does not know what became of it.
-func (m *torment) dropAnswers(i int) {
-	m.while(i, func() { m.toxic(`{"type": "timeout", "attributes": {"timeout": 700}}`, 1500*time.Millisecond) })
-}
-
-// cutAnswers ends each connection with its answer.
-func (m *torment) cutAnswers(i int) {
-	m.while(i, func() { m.toxic(`{"type": "limit_data", "attributes": {"bytes": 1}}`, 1500*time.Millisecond) })
-}
-
-func (m *torment) refuse(i int) {
-	m.while(i, func() {
-		m.proxy.Stop()
-		time.Sleep(time.Second)
-		if err := m.proxy.Start(); err != nil {
-			m.t.Errorf("starting the proxy again: %v", err)
-		}
-	})
-}
-
-// pause lets an instance sleep past its session: what it does when it wakes, a
-// former owner does. With one process another one has taken over meanwhile.
-func (m *torment) pause(i int) {
-	m.while(i, func() {
-		p := m.instances[i].process.Process
-		_ = p.Signal(syscall.SIGSTOP) // it may have ended
-		other := m.launch(m.configs[m.reading], "")
-		time.Sleep(2500 * time.Millisecond)
-		_ = p.Signal(syscall.SIGCONT)
-		time.Sleep(700 * time.Millisecond)
-		other.kill()
-		m.buried(other)
-	})
-}
-
-// forget has the takeover come when ClickHouse no longer knows the last insert.
-func (m *torment) forget(i int) {
-	others := func(f func(j int)) {
-		for j := range m.instances {
-			if j != i {
-				f(j)
-			}
-		}
-	}
-	others(func(j int) {
-		m.instances[j].kill()
-		m.buried(m.instances[j])
-	})
-	time.Sleep(300 * time.Millisecond) // what was sent has arrived
-	if err := m.forgetTokens(); err != nil {
-		m.t.Errorf("forgetting the tokens: %v", err)
-	}
-	others(func(j int) { m.instances[j] = m.launch(m.configs[m.reading], m.nextPoint()) })
-}
-
-// reread has the next instances read the log otherwise than the last batch was
-// pinned.
-func (m *torment) reread(int) { m.reading = 1 - m.reading }

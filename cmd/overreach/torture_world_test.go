@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,38 +20,55 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/overreach/overreach/embedded"
+	"github.com/overreach/overreach/embedded/embeddedtest"
 	"github.com/overreach/overreach/embedded/kafkatest"
 	"github.com/overreach/overreach/store"
 )
 
-// tortured is the world of one kill test: an Apache Kafka, an engine behind a
-// proxy, a receiver of alerts, and the program as it is built for dying.
+// tortured is the world of one kill test: an Apache Kafka and an engine, each
+// behind a proxy, a receiver of alerts, and the program as it is built for dying.
 type tortured struct {
 	*servers
-	kafka  *kafkatest.Cluster
-	topic  string
-	log    *tortureLog
-	proxy  *toxiproxy.Proxy
-	binary string
+	kafka        *kafkatest.Cluster
+	topic        string
+	log          *tortureLog
+	toKafka      *toxiproxy.Proxy
+	toClickHouse *toxiproxy.Proxy
+	disk         *smallDisk // of the engine; nil where none can be made
+	binary       string
 }
 
 func startTortured(t *testing.T, seed uint64) *tortured {
 	t.Helper()
 	w := &tortured{servers: &servers{t: t, dir: t.TempDir()}, binary: tortureBinary(t)}
-	w.kafka = kafkatest.Start(t, kafkatest.Options{Own: true})
+	w.kafka = kafkatest.Start(t, kafkatest.Options{Own: true, Detour: true})
 	w.topic = w.kafka.CreateTopic(wholeTopic, torturePartitions, nil)
 	w.log = newTortureLog(t, seed, w.kafka.Addrs(), w.topic)
 	w.engineAt = embedded.EngineConfig{Dir: t.TempDir(), NativeAddr: freeAddress(t), HTTPAddr: freeAddress(t), Stderr: io.Discard}
+	if w.disk = startSmallDisk(t, w.engineAt.Dir); w.disk != nil {
+		w.engineAt.Binary = w.disk.wrapped(embeddedtest.Binary(t))
+	}
 	w.startEngine()
 	w.write("hash.key", "000102030405060708090a0b0c0d0e0f\n")
 	w.write("registry.yaml", tortureRegistry)
 	w.write("secret", hookSecret+"\n")
-	w.proxy = toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "clickhouse", freeAddress(t), w.engineAt.NativeAddr)
-	if err := w.proxy.Start(); err != nil {
+	for i, text := range tortureReadings {
+		w.write(fmt.Sprintf("reading-%d.yaml", i), text)
+	}
+	detour := w.kafka.Detours()[0]
+	w.toKafka = startProxy(t, "Kafka", detour.From, detour.To)
+	w.toClickHouse = startProxy(t, "ClickHouse", freeAddress(t), w.engineAt.NativeAddr)
+	return w
+}
+
+func startProxy(t *testing.T, name, from, to string) *toxiproxy.Proxy {
+	t.Helper()
+	p := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), name, from, to)
+	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(w.proxy.Stop)
-	return w
+	t.Cleanup(p.Stop)
+	return p
 }
 
 // tortureBinary builds the program with its points between two steps.
@@ -100,13 +116,13 @@ func (d *database) ask(sql string) ([]string, error) {
 	return s.ask(sql)
 }
 
-// config writes the configuration of one instance. Another max_future is another
-// reading of the log, which comes out the same.
-func (d *database) config(clickhouse, maxFuture string) string {
-	return d.write(d.name+"-"+maxFuture+".yaml", fmt.Sprintf(`
+// config writes the configuration of one instance, which reads the log in one of
+// the ways of tortureReadings.
+func (d *database) config(clickhouse, kafka string, reading int) string {
+	return d.write(fmt.Sprintf("%s-%d.yaml", d.name, reading), fmt.Sprintf(`
 kafka:
   brokers: [%s]
-  topics: [{topic: %s}]
+  topics: [{topic: %s, mapping: reading-%d.yaml}]
   group: %s
   start: earliest
 clickhouse:
@@ -114,12 +130,11 @@ clickhouse:
   database: %s
 registry: registry.yaml
 hash_key_file: hash.key
-time: {max_future: %s}
 batch: {max_age: 300ms, max_events: 3000}
 judge: {interval: 300ms}
 alerts: {group: 0s, max_age: 30d, resend: 5s, webhook: {url: '%s', secret_file: secret}}
 listen: "off"
-`, strings.Join(d.kafka.Addrs(), ", "), d.topic, d.name, clickhouse, d.name, maxFuture, d.hook.URL))
+`, kafka, d.topic, reading, d.name, clickhouse, d.name, d.hook.URL))
 }
 
 // instance is one process of the program.
@@ -275,16 +290,6 @@ func (h *tortureHook) findings() map[string]bool {
 		all[id] = true
 	}
 	return all
-}
-
-// toxic puts something between the program and the engine for a while.
-func (w *tortured) toxic(json string, d time.Duration) {
-	w.t.Helper()
-	if _, err := w.proxy.Toxics.AddToxicJson(strings.NewReader(json)); err != nil {
-		w.t.Fatal(err)
-	}
-	time.Sleep(d)
-	w.proxy.Toxics.ResetToxics(context.Background())
 }
 
 // forgetTokens has ClickHouse forget which inserts it has seen, as ten thousand

@@ -23,6 +23,9 @@ type Options struct {
 	Users map[string]string
 	// TLS encrypts SecureAddrs, under certificates made for the test.
 	TLS bool
+	// Detour gives each broker another listener, for everybody like Addrs, that
+	// sends clients to another address than its own: see Detours.
+	Detour bool
 	// Own says that the test stops brokers, so that they must not be others'.
 	Own bool
 }
@@ -34,6 +37,7 @@ type Cluster struct {
 	options Options
 	addrs   []string
 	secure  []string
+	detours []Detour
 	certs   certificates
 	suffix  string // of topics and groups; empty where the cluster is the test's own
 	brokers []broker
@@ -88,7 +92,7 @@ func Start(t testing.TB, options Options) *Cluster {
 // mustBeOwn reports whether no cluster that was there before will do.
 func (c *Cluster) mustBeOwn() bool {
 	o := c.options
-	return o.Own || o.Brokers > 1 || len(o.Settings) > 0 || o.secure()
+	return o.Own || o.Detour || o.Brokers > 1 || len(o.Settings) > 0 || o.secure()
 }
 
 func (o *Options) secure() bool { return o.TLS || len(o.Users) > 0 }
@@ -106,6 +110,9 @@ func (c *Cluster) startOwn() {
 		p := &plans[i]
 		p.write(c.t)
 		c.addrs = append(c.addrs, p.plain)
+		if c.options.Detour {
+			c.detours = append(c.detours, p.detour)
+		}
 		if c.options.secure() {
 			c.secure = append(c.secure, p.secure)
 		}
@@ -161,6 +168,13 @@ func (c *Cluster) Addrs() []string { return slices.Clone(c.addrs) }
 // SecureAddrs are the same brokers where they ask for users, or TLS, or both, as
 // Options say; nil where they say neither.
 func (c *Cluster) SecureAddrs() []string { return slices.Clone(c.secure) }
+
+// Detour is how clients that come by it reach a broker: they go to From, where the
+// test listens and passes on what it will to To.
+type Detour struct{ From, To string } // host:port
+
+// Detours are those of the brokers where Options.Detour says so.
+func (c *Cluster) Detours() []Detour { return slices.Clone(c.detours) }
 
 // CA is the PEM file of the authority that vouches for the brokers, and for the
 // clients' certificate and key, which are PEM files too. All are empty without

@@ -2,10 +2,12 @@ package kafkatest
 
 import (
 	"bufio"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -152,4 +154,55 @@ func consume(t *testing.T, addrs []string, topic string, n int) []string {
 		fetches.EachRecord(func(r *kgo.Record) { values = append(values, string(r.Value)) })
 	}
 	return values
+}
+
+func TestWhoComesByTheDetourStaysOnIt(t *testing.T) {
+	c := Start(t, Options{Detour: true})
+	topic := c.CreateTopic("access", 1, nil)
+	detour := c.Detours()[0]
+	listener, err := net.Listen("tcp", detour.From)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }() // what it let in is closed below
+	passed := make(chan int64, 100)
+	go func() {
+		for {
+			in, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", detour.To)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			go func() {
+				_, _ = io.Copy(in, out) // until either ends
+				_ = in.Close()
+			}()
+			go func() {
+				n, _ := io.Copy(out, in) // until either ends
+				_ = out.Close()
+				passed <- n
+			}()
+		}
+	}()
+	bytes := make([]byte, 100_000)
+	_, _ = rand.Read(bytes) // it never fails, and cannot be compressed
+	value := string(bytes)
+	produce(t, []string{detour.From}, topic, value)
+	if got := consume(t, c.Addrs(), topic, 1); got[0] != value {
+		t.Errorf("%d bytes arrived", len(got[0]))
+	}
+	for timeout := time.After(10 * time.Second); ; {
+		select {
+		case n := <-passed:
+			if n > int64(len(value)) {
+				return
+			}
+		case <-timeout:
+			t.Fatal("the record did not come by the detour")
+		}
+	}
 }

@@ -19,6 +19,7 @@ import (
 type plan struct {
 	dir           string
 	plain, secure string // host:port
+	detour        Detour
 	cluster       string // the cluster's id
 	users         map[string]string
 	properties    map[string]string
@@ -27,7 +28,7 @@ type plan struct {
 // layout plans the brokers: their ports, folders and properties.
 func (c *Cluster) layout(dir string) []plan {
 	n := c.options.Brokers
-	ports := freePorts(c.t, 3*n)
+	ports := freePorts(c.t, 5*n)
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // it never fails
 	id[0] &= 0x7f        // an id that begins with "-" is taken for an option
@@ -39,6 +40,7 @@ func (c *Cluster) layout(dir string) []plan {
 	for i := range n {
 		b := plan{
 			dir: filepath.Join(dir, fmt.Sprintf("broker%d", i+1)), plain: ports[3*i], secure: ports[3*i+1],
+			detour:  Detour{From: ports[3*n+2*i], To: ports[3*n+2*i+1]},
 			cluster: base64.RawURLEncoding.EncodeToString(id), users: c.options.Users,
 		}
 		copies := strconv.Itoa(min(n, 3))
@@ -76,6 +78,9 @@ func (c *Cluster) layout(dir string) []plan {
 		if c.options.secure() {
 			b.addSecure(&c.options, c.certs)
 		}
+		if c.options.Detour {
+			b.addListener("DETOUR", b.detour.To, b.detour.From, "PLAINTEXT")
+		}
 		maps.Copy(b.properties, c.options.Settings)
 		all = append(all, b)
 	}
@@ -106,9 +111,14 @@ func (b *plan) addSecure(o *Options, certs certificates) {
 		}
 		set("plain.sasl.jaas.config", login+";")
 	}
-	b.properties["listeners"] += ",SECURE://" + b.secure
-	b.properties["advertised.listeners"] += ",SECURE://" + b.secure
-	b.properties["listener.security.protocol.map"] += ",SECURE:" + protocol
+	b.addListener("SECURE", b.secure, b.secure, protocol)
+}
+
+// addListener adds a listener that tells clients to come to an address.
+func (b *plan) addListener(name, at, advertised, protocol string) {
+	b.properties["listeners"] += "," + name + "://" + at
+	b.properties["advertised.listeners"] += "," + name + "://" + advertised
+	b.properties["listener.security.protocol.map"] += "," + name + ":" + protocol
 }
 
 // file is that of the properties.

@@ -169,7 +169,8 @@ func javaVersion(java string) int {
 }
 
 // EnvLeftOut names the file to which the names of tests are added that were left
-// out since no Kafka could be had: scripts/test.sh says how many.
+// out since no Kafka could be had, or something else that only some machines have:
+// scripts/test.sh says how many.
 const EnvLeftOut = "OVERREACH_TEST_LEFT_OUT"
 
 func leaveOut(t testing.TB, why string) {

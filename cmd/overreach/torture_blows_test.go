@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2"
+)
+
+// blow is something that is done to the world beside killing an instance. i is
+// the one that just died.
+type blow struct {
+	name   string
+	strike func(i int)
+}
+
+func (m *torment) allBlows() []blow {
+	all := []blow{
+		{"engine killed", m.killEngine}, {"engine stopped", m.stopEngine}, {"broker killed", m.killBroker},
+		{"instance paused", m.pause}, {"tokens forgotten", m.forget},
+		{"connections delayed", m.toxic(2*time.Second, `{"type": "latency", "attributes": {"latency": 300, "jitter": 200}}`)},
+		// Requests go through and answers do not, until the connection ends: whoever
+		// asked does not know what became of it.
+		{"answers dropped", m.toxic(1500*time.Millisecond, `{"type": "timeout", "attributes": {"timeout": 700}}`)},
+		{"connections cut at the answer", m.toxic(1500*time.Millisecond, `{"type": "limit_data", "attributes": {"bytes": 1}}`)},
+		{"connections refused", m.refuse},
+	}
+	if m.disk != nil {
+		all = append(all, blow{"disk full", m.fillDisk})
+	}
+	return all
+}
+
+func (m *torment) killEngine(int) {
+	m.engine.Kill()
+	time.Sleep(time.Duration(m.random.IntN(1000)) * time.Millisecond)
+	m.startEngine()
+}
+
+func (m *torment) stopEngine(int) {
+	if err := m.engine.Stop(); err != nil {
+		m.t.Errorf("stopping the engine: %v", err)
+	}
+	m.startEngine()
+}
+
+func (m *torment) killBroker(int) {
+	m.kafka.Kill(0)
+	m.kafka.Restart(0)
+	m.kafka.AwaitBrokers()
+}
+
+// while runs an instance that will not die during something.
+func (m *torment) while(i int, f func()) {
+	m.instances[i] = m.launch(m.config(), "")
+	time.Sleep(1500 * time.Millisecond)
+	f()
+	m.instances[i].kill()
+	m.buried(m.instances[i])
+}
+
+// between is what lies between the program and ClickHouse, or Kafka, or both.
+func (m *torment) between() []*toxiproxy.Proxy {
+	both := []*toxiproxy.Proxy{m.toClickHouse, m.toKafka}
+	some := [][]*toxiproxy.Proxy{both[:1], both[1:], both}[m.random.IntN(3)]
+	for _, p := range some {
+		m.blows["between it and "+p.Name]++
+	}
+	return some
+}
+
+// toxic puts something between for a while.
+func (m *torment) toxic(d time.Duration, json string) func(int) {
+	return func(i int) {
+		m.while(i, func() {
+			some := m.between()
+			for _, p := range some {
+				if _, err := p.Toxics.AddToxicJson(strings.NewReader(json)); err != nil {
+					m.t.Errorf("putting %s before %s: %v", json, p.Name, err)
+				}
+			}
+			time.Sleep(d)
+			for _, p := range some {
+				p.Toxics.ResetToxics(context.Background())
+			}
+		})
+	}
+}
+
+func (m *torment) refuse(i int) {
+	m.while(i, func() {
+		some := m.between()
+		for _, p := range some {
+			p.Stop()
+		}
+		time.Sleep(time.Second)
+		for _, p := range some {
+			if err := p.Start(); err != nil {
+				m.t.Errorf("starting the proxy to %s again: %v", p.Name, err)
+			}
+		}
+	})
+}
+
+// pause lets an instance sleep past its session: what it does when it wakes, a
+// former owner does. With one process another one has taken over meanwhile.
+func (m *torment) pause(i int) {
+	m.while(i, func() {
+		p := m.instances[i].process.Process
+		_ = p.Signal(syscall.SIGSTOP) // it may have ended
+		other := m.launch(m.config(), "")
+		time.Sleep(2500 * time.Millisecond)
+		_ = p.Signal(syscall.SIGCONT)
+		time.Sleep(700 * time.Millisecond)
+		other.kill()
+		m.buried(other)
+	})
+}
+
+// forget has the takeover come when ClickHouse no longer knows the last insert.
+func (m *torment) forget(i int) {
+	others := func(f func(j int)) {
+		for j := range m.instances {
+			if j != i {
+				f(j)
+			}
+		}
+	}
+	others(func(j int) {
+		m.instances[j].kill()
+		m.buried(m.instances[j])
+	})
+	time.Sleep(300 * time.Millisecond) // what was sent has arrived
+	if err := m.forgetTokens(); err != nil {
+		m.t.Errorf("forgetting the tokens: %v", err)
+	}
+	others(func(j int) { m.instances[j] = m.launch(m.config(), m.nextPoint()) })
+}
