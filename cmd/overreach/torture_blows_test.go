@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"syscall"
 	"time"
@@ -119,8 +120,13 @@ func (m *torment) pause(i int) {
 	})
 }
 
-// forget has the takeover come when ClickHouse no longer knows the last insert.
+// forget has the takeover of an unfinished batch come when ClickHouse no longer
+// knows what was inserted of it.
 func (m *torment) forget(i int) {
+	point := []string{"flush.rejects", "flush.raw"}[m.random.IntN(2)]
+	m.instances[i] = m.launch(m.config(), fmt.Sprintf("%s:%d", point, 1+m.random.IntN(10)))
+	m.awaitDeath(m.instances[i])
+	m.buried(m.instances[i])
 	others := func(f func(j int)) {
 		for j := range m.instances {
 			if j != i {

@@ -24,8 +24,8 @@ type torment struct {
 	*database
 	random    *rand.Rand
 	instances []*instance
-	configs   [2]string // a reading of the log each
-	reading   int       // of those that start now
+	configs   [2]string      // a reading of the log each
+	reading   int            // of those that start now
 	points    []string       // all of them
 	left      []string       // those that are still to be named
 	diedAt    map[string]int // and those where somebody did
