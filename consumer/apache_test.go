@@ -61,6 +61,7 @@ func TestOnAnApacheKafka(t *testing.T) {
 		{"a crash at any point", 1, TestACrashAtAnyPointLosesNothingAndCountsNothingTwice},
 		{"a former owner", 1, TestAFormerOwnerIsRefused},
 		{"a mixed range", 1, TestARangeFinishedUnderAnotherReadingIsMarkedMixed},
+		{"a range that two readings share", 1, TestARangeThatTwoReadingsShareStaysMixedWhereTheFirstComesBack},
 		{"records that are gone", 1, TestRecordsThatKafkaNoLongerHasAreMissingInTheMarker},
 		{"a topic made again", 1, TestATopicMadeAgainStopsThePartitionWithOneClearLine},
 		{"control batches", 1, TestControlBatchesAreNoRecordsAndNoGaps},

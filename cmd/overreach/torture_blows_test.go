@@ -53,13 +53,25 @@ func (m *torment) killBroker(int) {
 	m.kafka.AwaitBrokers()
 }
 
-// while runs an instance that will not die during something.
+// while runs an instance that will not die during something, once the group has
+// told it what is its own.
 func (m *torment) while(i int, f func()) {
-	m.instances[i] = m.launch(m.config(), "")
-	time.Sleep(1500 * time.Millisecond)
+	p := m.launch(m.config(), "")
+	m.instances[i] = p
+	holds(20*time.Second, func() bool { return p.dead() || strings.Contains(p.stderr.String(), `"message":"assigned"`) })
+	time.Sleep(time.Duration(m.random.IntN(1000)) * time.Millisecond)
 	f()
 	m.instances[i].kill()
 	m.buried(m.instances[i])
+}
+
+// holds waits until something holds, and reports whether it came to that.
+func holds(within time.Duration, what func() bool) bool {
+	deadline := time.Now().Add(within)
+	for !what() && time.Now().Before(deadline) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	return what()
 }
 
 // between is what lies between the program and ClickHouse, or Kafka, or both.

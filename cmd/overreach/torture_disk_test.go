@@ -135,13 +135,6 @@ func (m *torment) fillDisk(i int) {
 			m.t.Errorf("filling the disk: %v", err)
 		}
 		said := func(text string) bool { return strings.Contains(p.stderr.String(), "ClickHouse "+text) }
-		holds := func(within time.Duration, what func() bool) bool {
-			deadline := time.Now().Add(within)
-			for !what() && time.Now().Before(deadline) {
-				time.Sleep(20 * time.Millisecond)
-			}
-			return what()
-		}
 		struck := holds(5*time.Second, func() bool { return said("does not answer") })
 		time.Sleep(time.Duration(m.random.IntN(1500)) * time.Millisecond)
 		if err := m.disk.empty(); err != nil {
