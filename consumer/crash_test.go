@@ -42,8 +42,10 @@ func member(t *testing.T, cfg Config, m Store) (*Consumer, *kafka.Generation, fu
 		if err == nil {
 			return c, g, leave
 		}
-		// A cluster that never had a group makes what it keeps them in.
-		if !errors.Is(err, kafka.RebalanceInProgress) && !errors.Is(err, kafka.GroupCoordinatorNotAvailable) {
+		// A cluster that never had a group first makes what it keeps them in.
+		var said kafka.Error
+		temporary := errors.As(err, &said) && said.Temporary()
+		if !temporary && !errors.Is(err, kafka.RebalanceInProgress) {
 			t.Fatal(err)
 		}
 	}
