@@ -66,8 +66,8 @@ docs: build engine ## Write docs/config.md and docs/tables.md anew from the code
 bench: engine ## Run the benchmarks; ratios count, absolute times vary
 	$(GO) test -run '^$$' -bench . -benchmem ./schema ./detectors/window ./consumer ./cmd/overreach
 
-load: build engine ## Hold memory against what check prints, with TIMES (default 34: a million) as many hostile events as make test
-	OVERREACH_LOAD=$(or $(TIMES),34) $(GO) test ./cmd/overreach -count=1 -run TestMemoryStaysUnder -v -timeout 60m | grep -E 'whole_load|^(---|ok|FAIL)'
+load: engine kafka ## Measure memory, load and takeover on a real Kafka: TIME (default 10m), TIMES (34) the hostile events of make test
+	@scripts/load.sh
 
 python-client: build engine ## Read a finished run with clickhouse-connect, a client that is not ours
 	@scripts/check-python-client.sh

@@ -21,7 +21,7 @@ type batch struct {
 	from, next int64
 	opened     time.Time   // when its first record came
 	last       fingerprint // of the last record read, in this batch or before
-	bytes      int64       // of the values read
+	bytes      int64       // of memory that it takes, beside its delta
 	counts     counts
 	delta      *delta
 	access     schema.AccessRows
@@ -60,7 +60,7 @@ func (b *batch) empty() bool { return b.next == b.from }
 // full reports whether a limit closes the batch.
 func (b *batch) full(l *Limits) bool {
 	return b.counts.events+b.counts.rejected+b.counts.filtered >= uint64(l.Events) ||
-		b.delta.keys() >= l.Keys || b.bytes >= l.Bytes
+		b.delta.keys() >= l.Keys || b.bytes+b.delta.bytes >= l.Bytes
 }
 
 // add reads a record into the batch.
@@ -76,7 +76,6 @@ func (b *batch) add(r *record) {
 	b.counts.events += uint64(len(events))
 	b.counts.rejected += uint64(len(rejects))
 	b.counts.filtered += uint64(filtered)
-	b.bytes += int64(len(r.value))
 	b.next = r.offset + 1
 }
 
@@ -88,6 +87,7 @@ func (b *batch) addEvent(offset int64, e *schema.Event) {
 	}
 	b.counts.lastEvent = max(b.counts.lastEvent, e.Time)
 
+	b.bytes += bytesAnEvent + bytesAName*int64(len(e.Partner)+len(e.App)+len(e.Capability)+len(e.ID)+len(e.APIVersion)+len(e.Grant))
 	a := &b.access
 	a.Offset = append(a.Offset, offset)
 	a.Item = append(a.Item, e.Item)
@@ -111,13 +111,15 @@ func (b *batch) addReject(r *record, why *schema.ItemReject) {
 	if b.keepRaw {
 		raw = string(why.Part)
 	}
+	outline := schema.Outline(why.Part, outlineBytes)
+	b.bytes += bytesAnEvent + bytesAName*int64(len(raw)+len(outline)+len(why.Detail))
 	j := &b.rejects
 	j.Offset = append(j.Offset, r.offset)
 	j.Item = append(j.Item, why.Item)
 	j.Time = append(j.Time, r.time)
 	j.Reason = append(j.Reason, string(why.Reason))
 	j.Detail = append(j.Detail, why.Detail)
-	j.Outline = append(j.Outline, schema.Outline(why.Part, outlineBytes))
+	j.Outline = append(j.Outline, outline)
 	j.Raw = append(j.Raw, raw)
 	j.Size = append(j.Size, int64(len(r.value)))
 }

@@ -36,6 +36,9 @@ type Config struct {
 	// cluster has answered, where an error ends Run, then before each generation
 	// and every few seconds; there only ErrRefused does. nil: the first life.
 	Streams func(ctx context.Context, now []Stream) ([]Stream, error)
+	// Shared is told, before each generation, how many partitions the group reads.
+	// May be nil.
+	Shared func(partitions int)
 	// Counted is told after a marker was written that all offsets below to are
 	// counted. It is called by the partition's loop, which it holds up. May be nil.
 	Counted func(topic string, partition int32, to int64)
@@ -75,9 +78,12 @@ func (s Start) String() string {
 
 // Limits close a batch: whichever is reached first.
 type Limits struct {
-	Events int   // items: events, rejects and filtered ones
-	Keys   int   // leaves × minutes, the bound on memory
-	Bytes  int64 // of records
+	Events int // items: events, rejects and filtered ones
+	Keys   int // leaves × minutes, the bound on memory
+	// Bytes is what the batches of all partitions of the group take in memory
+	// together, as long as each has leastBatch: none takes more than its share, so
+	// whoever takes a partition over can finish the batch that it finds.
+	Bytes int64
 	// Age is how long a record waits at most until its batch is flushed. 0: two
 	// seconds, or a tenth of a second for each partition of the group where that
 	// is more, which keeps the inserts under ten a second.
@@ -86,11 +92,12 @@ type Limits struct {
 
 // DefaultLimits are the limits where the configuration names none.
 func DefaultLimits() Limits {
-	return Limits{Events: 50_000, Keys: 50_000, Bytes: 64 << 20}
+	return Limits{Events: 50_000, Keys: 50_000, Bytes: 256 << 20}
 }
 
-// withAge fills Age in for a group that reads so many partitions.
-func (l Limits) withAge(partitions int) Limits {
+// each returns the limits of one of so many partitions that the group reads.
+func (l Limits) each(partitions int) Limits {
+	l.Bytes = l.Memory(partitions) / int64(max(1, partitions))
 	if l.Age == 0 {
 		l.Age = max(2*time.Second, time.Duration(partitions)*time.Second/10)
 	}

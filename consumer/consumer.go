@@ -156,7 +156,10 @@ func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool) {
 	for _, partitions := range c.cluster.known {
 		all += len(partitions)
 	}
-	limits := c.cfg.Limits.withAge(all)
+	limits := c.cfg.Limits.each(all)
+	if c.cfg.Shared != nil {
+		c.cfg.Shared(all)
+	}
 	var mine []int32
 	for _, a := range g.Assignments[first] {
 		mine = append(mine, int32(a.ID))

@@ -60,6 +60,7 @@ type delta struct {
 	leaves  []schema.Leaf
 	cellIDs map[uint64]uint32 // by leaf<<32 | minute
 	cells   []cell
+	bytes   int64  // of memory that it takes
 	last    uint32 // the cell that was added to last: partners call in runs
 	key     []byte // scratch
 	order   []uint32
@@ -78,7 +79,7 @@ func (d *delta) reset() {
 	clear(d.leafIDs)
 	clear(d.cellIDs)
 	clear(d.leaves) // the names are the old batch's
-	d.leaves, d.cells, d.last = d.leaves[:0], d.cells[:0], 0
+	d.leaves, d.cells, d.last, d.bytes = d.leaves[:0], d.cells[:0], 0, 0
 }
 
 // keys returns how many cells the delta holds.
@@ -142,6 +143,7 @@ func (d *delta) cell(e *schema.Event) *cell {
 			d.cells = append(d.cells, cell{})
 		}
 		d.cells[id].reset(leaf, minute)
+		d.bytes += bytesACell + bytesACellName*int64(len(e.Partner)+len(e.App)+len(e.Capability))
 		d.cellIDs[uint64(leaf)<<32|uint64(minute)] = id
 	}
 	d.last = id

@@ -42,16 +42,25 @@ func (r *round) decide(ctx context.Context, tier schema.Resolution, activities [
 	if err != nil {
 		return err
 	}
-	var findings []schema.Finding
+	var all []concluded
 	for i, q := range questions {
 		f, ok, err := r.conclude(ctx, q, answers[i], stored)
 		if err != nil {
 			return err
 		}
-		before, had := stored[q.id]
-		if ok && (!had || !same(before, f)) {
-			findings = append(findings, f)
-			stored[q.id] = f
+		if ok {
+			all = append(all, concluded{q, f})
+		}
+	}
+	if err := r.addEvidence(ctx, all); err != nil {
+		return err
+	}
+	var findings []schema.Finding
+	for _, c := range all {
+		before, had := stored[c.id]
+		if !had || !same(before, c.Finding) {
+			findings = append(findings, c.Finding)
+			stored[c.id] = c.Finding
 		}
 	}
 	for _, key := range orphans {
@@ -63,8 +72,14 @@ func (r *round) decide(ctx context.Context, tier schema.Resolution, activities [
 	return r.write(ctx, findings, stored)
 }
 
-// conclude returns the finding that an answer leads to, or the one that it
-// withdraws; none where there is none, and where the buckets that a former one
+// concluded is a finding with the question that it answers.
+type concluded struct {
+	asked
+	schema.Finding
+}
+
+// conclude returns the finding that an answer leads to, without its evidence, or the
+// one that it withdraws; none where there is none, and where the buckets that a former one
 // rested on are no longer kept.
 func (r *round) conclude(ctx context.Context, q asked, a usage.Answer, stored map[string]schema.Finding) (f schema.Finding, ok bool, err error) {
 	f, ok = q.detector.Judge(r.registry, q.Question, a)
@@ -78,13 +93,7 @@ func (r *round) conclude(ctx context.Context, q asked, a usage.Answer, stored ma
 			return r.withdrawn(before), true, nil
 		}
 	}
-	if !ok {
-		return schema.Finding{}, false, nil
-	}
-	if err := r.addEvidence(ctx, q, &f); err != nil {
-		return schema.Finding{}, false, fmt.Errorf("reading the evidence of a finding of %s: %w", q.Partner, err)
-	}
-	return f, true, nil
+	return f, ok, nil
 }
 
 // withdrawn is a finding that no longer follows, as it was when it did.

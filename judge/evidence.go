@@ -22,60 +22,124 @@ const (
 	enoughDays      = 7  // fewer say nothing
 )
 
-// addEvidence reads for a finding what an on-call engineer decides by: who in
-// the partner did it, beside its own usual value; whose partner it is; whether
-// the log was complete; and where the events themselves are.
-func (r *round) addEvidence(ctx context.Context, q asked, f *schema.Finding) error {
-	partner := r.registry.Partners[f.Partner]
-	f.Registry, f.Owner, f.Purpose = r.registry.SHA256, partner.Owner, partner.Purpose
-	f.BlindSpots = q.detector.BlindSpots()
-	f.Runbook = "docs/detectors/" + f.Detector + ".md"
-	if f.Partner == detectors.Coverage {
-		f.Owner, f.Query = "whoever runs Overreach", gapQuery(r.gapsOf(f.FindingKey))
-		return nil
-	}
-	f.Query = eventsQuery(f, q.Spans)
-	exact, merged := r.missing(f)
-	f.Missing, f.Complete = exact+merged, exact+merged == 0
+// evidenceAtOnce is for how many partners the sketches that evidence rests on are
+// read at once: a month of a partner with ten dense leaves is 4 MB.
+const evidenceAtOnce = 10
 
-	peak := schema.UsageQuery{
-		Resolution: q.Window.Step(), From: f.EvidenceFrom.Unix(), To: f.EvidenceTo.Unix(),
-		Capability: f.Capability, Actions: actionsOf(q.Spans),
-		ByApp: true, ByAction: true, MaxApps: r.judge.cfg.MaxApps, Subjects: true, Bystanders: q.Window.Step() == schema.Daily,
+// addEvidence reads for findings what an on-call engineer decides by: who in the
+// partner did it, beside its own usual value; whose partner it is; whether the log
+// was complete; and where the events themselves are. Those that are withdrawn keep
+// what they had.
+func (r *round) addEvidence(ctx context.Context, all []concluded) error {
+	var read []*concluded
+	for i := range all {
+		c := &all[i]
+		if c.State == schema.Withdrawn {
+			continue
+		}
+		if r.addOrigin(c); c.asked.Partner != detectors.Coverage {
+			read = append(read, c)
+		}
 	}
-	cells, err := r.usage(ctx, peak, f.Partner)
+	err := r.readTogether(ctx, read, func(c *concluded) schema.UsageQuery {
+		step := c.asked.Window.Step()
+		return schema.UsageQuery{
+			Resolution: step, From: c.EvidenceFrom.Unix(), To: c.EvidenceTo.Unix(),
+			Capability: c.Finding.Capability, Actions: actionsOf(c.Spans),
+			ByApp: true, ByAction: true, MaxApps: r.judge.cfg.MaxApps, Subjects: true, Bystanders: step == schema.Daily,
+		}
+	}, func(c *concluded, cells []schema.UsageCell) error { return addTotals(&c.Finding, cells) })
 	if err != nil {
 		return fmt.Errorf("reading contributors: %w", err)
 	}
-	if err := addTotals(f, cells); err != nil {
-		return err
-	}
-	before := schema.DayOf(f.EvidenceFrom)
-	usual, err := r.usage(ctx, schema.UsageQuery{
-		Resolution: schema.Daily, From: (before - usualDays).Second(), To: before.Second(),
-		Capability: f.Capability, Actions: actionsOf(q.Spans),
-		ByApp: true, ByAction: true, ByBucket: true, MaxApps: r.judge.cfg.MaxApps, Subjects: true,
-	}, f.Partner)
+	err = r.readTogether(ctx, read, func(c *concluded) schema.UsageQuery {
+		before := schema.DayOf(c.EvidenceFrom)
+		return schema.UsageQuery{
+			Resolution: schema.Daily, From: (before - usualDays).Second(), To: before.Second(),
+			Capability: c.Finding.Capability, Actions: actionsOf(c.Spans),
+			ByApp: true, ByAction: true, ByBucket: true, MaxApps: r.judge.cfg.MaxApps, Subjects: true,
+		}
+	}, addUsual)
 	if err != nil {
 		return fmt.Errorf("reading what is usual: %w", err)
 	}
-	all, err := daily(usual, before, func(schema.UsageCell) bool { return true })
+	return nil
+}
+
+// addOrigin adds to a finding what is known of it without reading usage.
+func (r *round) addOrigin(c *concluded) {
+	f := &c.Finding
+	partner := r.registry.Partners[f.Partner]
+	f.Registry, f.Owner, f.Purpose = r.registry.SHA256, partner.Owner, partner.Purpose
+	f.BlindSpots = c.detector.BlindSpots()
+	f.Runbook = "docs/detectors/" + f.Detector + ".md"
+	if f.Partner == detectors.Coverage {
+		f.Owner, f.Query = "whoever runs Overreach", gapQuery(r.gapsOf(f.FindingKey))
+		return
+	}
+	f.Query = eventsQuery(f, c.Spans)
+	exact, merged := r.missing(f)
+	f.Missing, f.Complete = exact+merged, exact+merged == 0
+}
+
+// readTogether reads for each finding what its query asks of its partner, and hands
+// it over. Findings with the same query, such as those of one day, are read at once.
+func (r *round) readTogether(ctx context.Context, all []*concluded, query func(*concluded) schema.UsageQuery, use func(*concluded, []schema.UsageCell) error) error {
+	alike := map[string][]*concluded{}
+	var order []string
+	for _, c := range all {
+		key := fmt.Sprintf("%+v", query(c))
+		if c.asked.Partner == detectors.Folded { // who has no name in the store is read apart
+			key += detectors.Folded
+		}
+		if alike[key] == nil {
+			order = append(order, key)
+		}
+		alike[key] = append(alike[key], c)
+	}
+	for _, key := range order {
+		for some := range slices.Chunk(alike[key], evidenceAtOnce) {
+			var partners []string
+			for _, c := range some {
+				partners = append(partners, c.asked.Partner)
+			}
+			cells, err := r.usage(ctx, query(some[0]), distinct(partners)...)
+			if err != nil {
+				return err
+			}
+			index := byKey(cells)
+			for _, c := range some {
+				if err := use(c, index[c.asked.Partner]); err != nil {
+					return fmt.Errorf("of %s: %w", c.asked.Partner, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// addUsual adds to a finding what its partner did on the days before, and beside
+// each contributor what is usual of it.
+func addUsual(c *concluded, cells []schema.UsageCell) error {
+	f := &c.Finding
+	before := schema.DayOf(f.EvidenceFrom)
+	all, err := daily(cells, before, func(schema.UsageCell) bool { return true })
 	if err != nil {
 		return err
 	}
 	f.Baseline = baseline(all)
-	if q.Window == schema.Window24h && f.Baseline.Samples >= enoughDays {
+	if f.Window == schema.Window24h && f.Baseline.Samples >= enoughDays {
 		f.Expected = &f.Baseline.Centre
 	}
 	for i := range f.Contributors {
-		c := &f.Contributors[i]
-		days, err := daily(usual, before, func(cell schema.UsageCell) bool { return partOf(cell, c.Kind) == c.Name })
+		part := &f.Contributors[i]
+		days, err := daily(cells, before, func(cell schema.UsageCell) bool { return partOf(cell, part.Kind) == part.Name })
 		if err != nil {
 			return err
 		}
 		if len(days) >= enoughDays {
 			median := window.Median(days)
-			c.UsualPeople = &median
+			part.UsualPeople = &median
 		}
 	}
 	return nil

@@ -84,10 +84,11 @@ func evidenced(t *testing.T, s *tables) schema.Finding {
 	key := schema.FindingKey{Detector: "volume_limit", Partner: "p", Capability: "messaging", Window: schema.Window24h, Cause: "limit", Period: evidenceDay}
 	f := schema.Finding{FindingKey: key, EvidenceFrom: evidenceDay.Time(), EvidenceTo: (evidenceDay + 1).Time()}
 	q := asked{Question: usage.Question{FindingKey: key, Spans: []usage.Span{{From: evidenceDay, To: evidenceDay + 1}}}, detector: detectors.VolumeLimit{}}
-	if err := r.addEvidence(t.Context(), q, &f); err != nil {
+	all := []concluded{{q, f}}
+	if err := r.addEvidence(t.Context(), all); err != nil {
 		t.Fatal(err)
 	}
-	return f
+	return all[0].Finding
 }
 
 func TestWhatIsUsualIsTheMedianOf28ClosedDaysAndUnknownUnderSeven(t *testing.T) {

@@ -59,16 +59,17 @@ type Store struct {
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	where := fmt.Sprintf("ClickHouse at %s, database %s", strings.Join(cfg.Addresses, ", "), cfg.Database)
 	conn, err := clickhouse.Open(&clickhouse.Options{
-		Protocol:         clickhouse.Native,
-		Addr:             cfg.Addresses,
-		Auth:             clickhouse.Auth{Database: cfg.Database, Username: cfg.Username, Password: cfg.Password},
-		TLS:              cfg.TLS,
-		DialTimeout:      dialTimeout,
-		MaxOpenConns:     32,
-		MaxIdleConns:     8,
-		ConnMaxLifetime:  time.Hour,
-		ConnOpenStrategy: clickhouse.ConnOpenInOrder,
-		Compression:      &clickhouse.Compression{Method: clickhouse.CompressionLZ4},
+		Protocol:             clickhouse.Native,
+		Addr:                 cfg.Addresses,
+		Auth:                 clickhouse.Auth{Database: cfg.Database, Username: cfg.Username, Password: cfg.Password},
+		TLS:                  cfg.TLS,
+		DialTimeout:          dialTimeout,
+		MaxOpenConns:         32,
+		MaxIdleConns:         8,
+		ConnMaxLifetime:      time.Hour,
+		ConnOpenStrategy:     clickhouse.ConnOpenInOrder,
+		FreeBufOnConnRelease: true, // else each connection keeps what its largest insert took
+		Compression:          &clickhouse.Compression{Method: clickhouse.CompressionLZ4},
 		Settings: clickhouse.Settings{
 			"max_query_size": 64 << 20, // lists of partners are part of the query
 		},

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/overreach/overreach/consumer"
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/schema"
 )
@@ -90,8 +89,7 @@ func checkFiles(a *app, f checkFlags) (*Config, error) {
 	var errs []error
 	if a.configFile != "" {
 		fmt.Fprintf(&b, "config    %s: ok\n", a.configFile)
-		fmt.Fprintf(&b, "memory    at most %s MB, and %s MB more for each partition that this instance reads\n",
-			megabytes(consumer.ProgramMemory), megabytes(c.limits().Memory()))
+		b.WriteString(sayMemory(c.limits()))
 	}
 	mappings := f.mappings
 	for _, t := range c.Kafka.Topics {

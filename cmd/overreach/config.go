@@ -128,7 +128,7 @@ type TimeConfig struct {
 }
 
 // BatchConfig says when what was read from a partition is written: whichever
-// comes first. Memory is bounded by it.
+// comes first. None takes more memory than its share of 256 MB.
 type BatchConfig struct {
 	// Events in a batch.
 	MaxEvents int `yaml:"max_events" default:"100000"`

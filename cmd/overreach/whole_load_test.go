@@ -13,26 +13,6 @@ import (
 	"time"
 )
 
-// peak is the most memory that the program has had resident so far, in bytes.
-func (p *program) peak() int64 {
-	p.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.process.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			if err != nil {
-				p.t.Fatal(err)
-			}
-			return kb << 10
-		}
-	}
-	p.t.Fatal("the kernel does not say how much memory the program had")
-	return 0
-}
-
 // hostileEvent is an event of somebody who wants the program to run out of
 // memory: valid, with everything as long as it may be where long is set.
 func hostileEvent(partner, app string, n int, long bool) []byte {
@@ -57,26 +37,22 @@ func released(t *testing.T) string {
 	return program
 }
 
-// promised is how much memory `overreach check` allows for one partition, in bytes.
+// promised is how much memory `overreach check` allows, in bytes.
 func (s *servers) promised(program string) int64 {
 	s.t.Helper()
 	out, err := exec.Command(program, "check", "--config", s.write("config.yaml", s.settings())).Output()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	found := regexp.MustCompile(`memory    at most ([0-9,]+) MB, and ([0-9,]+) MB more for each partition`).FindStringSubmatch(string(out))
+	found := regexp.MustCompile(`memory    at most ([0-9,]+) MB where the topics have up to`).FindStringSubmatch(string(out))
 	if found == nil {
 		s.t.Fatalf("overreach check does not say how much memory it takes:\n%s", out)
 	}
-	var sum int64
-	for _, number := range found[1:] {
-		n, err := strconv.ParseInt(strings.ReplaceAll(number, ",", ""), 10, 64)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		sum += n << 20
+	n, err := strconv.ParseInt(strings.ReplaceAll(found[1], ",", ""), 10, 64)
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	return sum
+	return n << 20
 }
 
 // loadEnv multiplies the events of the tests of memory and load.

@@ -37,6 +37,7 @@ func runServers(cmd *cobra.Command, a *app, f runFlags) (err error) {
 			a.log.Warn().Msg("nobody is told of findings: set alerts.alertmanager.urls or alerts.webhook.url")
 		}
 	}
+	service.consumer.Shared = keepMemory(service.consumer.Limits)
 	storeConfig, err := cfg.storeConfig()
 	if err != nil {
 		return err

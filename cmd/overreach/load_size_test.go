@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// rounds is how many rounds of the judge an instance has made well.
+func (s *servers) rounds() int {
+	s.t.Helper()
+	_, metrics := s.get("/metrics")
+	found := regexp.MustCompile(`(?m)^overreach_judge_round_seconds_count ([0-9]+)$`).FindStringSubmatch(metrics)
+	if found == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(found[1])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// idle waits until the engine has merged what it wants to merge.
+func (s *servers) idle() {
+	s.t.Helper()
+	pid := s.enginePID()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		before := cpuOf(s.t, pid)
+		time.Sleep(2 * time.Second)
+		if cpuOf(s.t, pid)-before < 100*time.Millisecond {
+			return
+		}
+	}
+}
+
+func TestMemoryGrowsNeitherWithPartnersNorWithDays(t *testing.T) {
+	if *loadTime < time.Minute {
+		t.Skip("a measurement of minutes: make load runs it")
+	}
+	const rate, partitions = 500, 4
+	for _, h := range []history{
+		{partners: 1000, days: 30}, {partners: 1000, days: 15}, {partners: 1000, days: 60}, {partners: 500, days: 30}, {partners: 2000, days: 30},
+	} {
+		t.Run(fmt.Sprintf("%d leaves, %d days", h.partners*leavesAPartner, h.days), func(t *testing.T) {
+			w := startLoaded(t, partitions)
+			w.write("registry.yaml", h.registry())
+			w.migrate()
+			h.write(t, w.clickhouse)
+			w.idle()
+			stop := w.steady(h, partitions, rate)
+			defer stop()
+			pid := w.enginePID()
+			// measure lets an instance run for a minute in which nothing is new to it, and
+			// returns what the engine used meanwhile.
+			measure := func(changes ...string) (used time.Duration, rounds int, now, peak int64) {
+				p := w.start(changes...)
+				p.until("all is judged once", func() bool {
+					rows, err := w.ask("SELECT count() FROM judged FINAL WHERE stream = 'history/access@1' AND to_offset = (SELECT max(to_offset) FROM coverage WHERE stream = 'history/access@1')")
+					return err == nil && rows[0] == "768" && w.rounds() > 0
+				})
+				time.Sleep(20 * time.Second) // what piled up meanwhile is counted
+				before, began := cpuOf(t, pid), w.rounds()
+				time.Sleep(time.Minute)
+				used, rounds = cpuOf(t, pid)-before, w.rounds()-began
+				now, peak = p.resident()
+				p.stop()
+				return used, rounds, now, peak
+			}
+			judging, rounds, now, peak := measure()
+			counting, _, _, _ := measure("judge: {interval: 200ms}\n", "judge: {interval: 30m}\n")
+			t.Logf("%d leaves of %d partners, %d days, %d events a second: resident %d MB, at most %d MB; the engine used %s in a minute with %d rounds and %s without: %s a round",
+				h.partners*leavesAPartner, h.partners, h.days, rate, now>>20, peak>>20,
+				judging.Round(10*time.Millisecond), rounds, counting.Round(10*time.Millisecond), ((judging - counting) / time.Duration(max(1, rounds))).Round(time.Millisecond))
+			if peak > 512<<20 {
+				t.Errorf("%d MB were resident, more than 512", peak>>20)
+			}
+		})
+	}
+}
