@@ -37,7 +37,7 @@ func fold(h history, maxAge, group time.Duration, now time.Time) folded {
 			partners[t.Partner] = p
 		}
 		partnerOf[t.ID] = t.Partner
-		p.steps = append(p.steps, step{at: t.Told, order: telling - rank(t.Severity), finding: t.ID, do: func() { p.tell(t) }})
+		p.steps = append(p.steps, step{at: t.Told, order: telling - rank(t.Severity), period: t.Period, finding: t.ID, do: func() { p.tell(t) }})
 	}
 	for _, a := range h.Actions {
 		if p := partners[partnerOf[a.Finding]]; p != nil {
@@ -62,7 +62,8 @@ func fold(h history, maxAge, group time.Duration, now time.Time) folded {
 }
 
 // What happens at the same moment happens in this order: what ends at a time is
-// over at that time, the worst is told first, and a person acts on what was told.
+// over at that time, the worst is told first, a day before those that continue it,
+// and a person acts on what was told.
 const (
 	timer   = 0
 	telling = 3 // less the severity
@@ -73,12 +74,13 @@ const (
 type step struct {
 	at      time.Time
 	order   int
+	period  schema.Day // of the finding that is told
 	finding string
 	do      func()
 }
 
 func (e step) compare(o step) int {
-	return cmp.Or(e.at.Compare(o.at), cmp.Compare(e.order, o.order), cmp.Compare(e.finding, o.finding))
+	return cmp.Or(e.at.Compare(o.at), cmp.Compare(e.order, o.order), cmp.Compare(e.period, o.period), cmp.Compare(e.finding, o.finding))
 }
 
 // partnerFold is one partner's part of a fold: partners have nothing to do with

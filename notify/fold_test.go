@@ -116,6 +116,8 @@ func TestAlertsFollowFromWhatWasToldAndDone(t *testing.T) {
 
 	f("nothing", 10, nil, nil, "")
 	f("it fires", 10, T{says(0, "p/a", isNew, warning)}, nil, "VolumeLimit p/a warning from 0: a")
+	f("a day and those that continue it, told at once, are one run", 10,
+		T{says(0, "p/a/next", continued, critical), says(0, "p/a", isNew, critical)}, nil, "VolumeLimit p/a critical from 0: a")
 	f("it ends", 10, T{says(0, "p/a", isNew, warning), says(7, "p/a", ended, warning)}, nil,
 		"VolumeLimit p/a warning from 0: (a), to 7: ended")
 	f("it is withdrawn", 10, T{says(0, "p/a", isNew, warning), says(7, "p/a", withdrawn, warning)}, nil,

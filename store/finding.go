@@ -144,16 +144,31 @@ func (s *Store) WriteFindings(ctx context.Context, findings []schema.Finding, v 
 	})
 }
 
-// WriteChanges appends what was told. A second call with the same changes adds
-// nothing, within the reach of the log of tokens.
+// changesApart is up to how many changes are inserted each by itself.
+const changesApart = 20
+
+// WriteChanges appends what was told. What comes next after what was told before is
+// one thing, whoever says it: a second call with the same changes, told at another
+// time, adds nothing within the reach of the log of tokens. So an insert whose
+// answer was lost can be repeated, and one of a former owner that comes late is
+// ignored. Where there are many at once that holds for all of them together.
 func (s *Store) WriteChanges(ctx context.Context, changes []schema.FindingChange) error {
-	if len(changes) == 0 {
-		return nil
+	if len(changes) > changesApart {
+		return s.insertChanges(ctx, changes)
 	}
+	for i := range changes {
+		if err := s.insertChanges(ctx, changes[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) insertChanges(ctx context.Context, changes []schema.FindingChange) error {
 	h := sha256.New()
 	for i := range changes {
 		c := &changes[i]
-		_, _ = fmt.Fprintf(h, "%s %s %d %v\n", c.Finding.ID(), c.Change, c.Told.UnixMilli(), c.Version) // a hash never fails
+		_, _ = fmt.Fprintf(h, "%s %s %s %s %d\n", c.Finding.ID(), c.Change, c.Finding.State, c.Finding.Severity, c.Before.UnixMilli()) // a hash never fails
 	}
 	token := "finding_changes " + hex.EncodeToString(h.Sum(nil))
 	return s.insert(ctx, "finding_changes", append([]string{"told", "change"}, findingColumns...), token, func(b *block) {
