@@ -45,7 +45,7 @@ func (r *round) addEvidence(ctx context.Context, all []concluded) error {
 		step := c.asked.Window.Step()
 		return schema.UsageQuery{
 			Resolution: step, From: c.EvidenceFrom.Unix(), To: c.EvidenceTo.Unix(),
-			Capability: c.Finding.Capability, Actions: actionsOf(c.Spans),
+			Capability: c.Capability, Actions: actionsOf(c.Spans),
 			ByApp: true, ByAction: true, MaxApps: r.judge.cfg.MaxApps, Subjects: true, Bystanders: step == schema.Daily,
 		}
 	}, func(c *concluded, cells []schema.UsageCell) error { return addTotals(&c.Finding, cells) })
@@ -56,7 +56,7 @@ func (r *round) addEvidence(ctx context.Context, all []concluded) error {
 		before := schema.DayOf(c.EvidenceFrom)
 		return schema.UsageQuery{
 			Resolution: schema.Daily, From: (before - usualDays).Second(), To: before.Second(),
-			Capability: c.Finding.Capability, Actions: actionsOf(c.Spans),
+			Capability: c.Capability, Actions: actionsOf(c.Spans),
 			ByApp: true, ByAction: true, ByBucket: true, MaxApps: r.judge.cfg.MaxApps, Subjects: true,
 		}
 	}, addUsual)
