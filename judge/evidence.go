@@ -22,9 +22,12 @@ const (
 	enoughDays      = 7  // fewer say nothing
 )
 
-// evidenceAtOnce is for how many partners the sketches that evidence rests on are
-// read at once: a month of a partner with ten dense leaves is 4 MB.
-const evidenceAtOnce = 10
+// What of the evidence is read at once: of so many findings, unless they have more
+// cells than that, each of which may be 12 kB.
+const (
+	evidenceAtOnce = 25
+	evidenceCells  = 5000
+)
 
 // addEvidence reads for findings what an on-call engineer decides by: who in the
 // partner did it, beside its own usual value; whose partner it is; whether the log
@@ -45,7 +48,7 @@ func (r *round) addEvidence(ctx context.Context, all []concluded) error {
 		step := c.asked.Window.Step()
 		return schema.UsageQuery{
 			Resolution: step, From: c.EvidenceFrom.Unix(), To: c.EvidenceTo.Unix(),
-			Capability: c.Finding.Capability, Actions: actionsOf(c.Spans),
+			Capability: c.Capability, Actions: actionsOf(c.Spans),
 			ByApp: true, ByAction: true, MaxApps: r.judge.cfg.MaxApps, Subjects: true, Bystanders: step == schema.Daily,
 		}
 	}, func(c *concluded, cells []schema.UsageCell) error { return addTotals(&c.Finding, cells) })
@@ -56,7 +59,7 @@ func (r *round) addEvidence(ctx context.Context, all []concluded) error {
 		before := schema.DayOf(c.EvidenceFrom)
 		return schema.UsageQuery{
 			Resolution: schema.Daily, From: (before - usualDays).Second(), To: before.Second(),
-			Capability: c.Finding.Capability, Actions: actionsOf(c.Spans),
+			Capability: c.Capability, Actions: actionsOf(c.Spans),
 			ByApp: true, ByAction: true, ByBucket: true, MaxApps: r.judge.cfg.MaxApps, Subjects: true,
 		}
 	}, addUsual)
@@ -99,20 +102,41 @@ func (r *round) readTogether(ctx context.Context, all []*concluded, query func(*
 	}
 	for _, key := range order {
 		for some := range slices.Chunk(alike[key], evidenceAtOnce) {
-			var partners []string
-			for _, c := range some {
-				partners = append(partners, c.asked.Partner)
-			}
-			cells, err := r.usage(ctx, query(some[0]), distinct(partners)...)
-			if err != nil {
+			if err := r.readAlike(ctx, some, query(some[0]), use); err != nil {
 				return err
 			}
-			index := byKey(cells)
-			for _, c := range some {
-				if err := use(c, index[c.asked.Partner]); err != nil {
-					return fmt.Errorf("of %s: %w", c.asked.Partner, err)
-				}
+		}
+	}
+	return nil
+}
+
+// readAlike is readTogether for findings with the same query: for half of them at a
+// time where all together have too many cells.
+func (r *round) readAlike(ctx context.Context, some []*concluded, q schema.UsageQuery, use func(*concluded, []schema.UsageCell) error) error {
+	var partners []string
+	for _, c := range some {
+		partners = append(partners, c.asked.Partner)
+	}
+	q.Limit = 0
+	if len(some) > 1 {
+		q.Limit = evidenceCells
+	}
+	cells, err := r.usage(ctx, q, distinct(partners)...)
+	if err != nil {
+		return err
+	}
+	if q.Limit > 0 && len(cells) == q.Limit {
+		for half := range slices.Chunk(some, (len(some)+1)/2) {
+			if err := r.readAlike(ctx, half, q, use); err != nil {
+				return err
 			}
+		}
+		return nil
+	}
+	index := byKey(cells)
+	for _, c := range some {
+		if err := use(c, index[c.asked.Partner]); err != nil {
+			return fmt.Errorf("of %s: %w", c.asked.Partner, err)
 		}
 	}
 	return nil

@@ -17,6 +17,9 @@ type tables struct {
 	Store // whatever else is read or written is a mistake of the test
 	rows  map[schema.Resolution][]schema.UsageCell
 	gaps  []schema.Gap
+
+	most    int // cells read at once
+	limited int // reads that a limit cut off
 }
 
 func (s *tables) Usage(_ context.Context, q schema.UsageQuery) ([]schema.UsageCell, error) {
@@ -52,6 +55,11 @@ func (s *tables) Usage(_ context.Context, q schema.UsageQuery) ([]schema.UsageCe
 			all[i].Bystanders = schema.EmptyState
 		}
 	}
+	if q.Limit > 0 && len(all) > q.Limit {
+		s.limited++
+		all = all[:q.Limit]
+	}
+	s.most = max(s.most, len(all))
 	return all, nil
 }
 
@@ -206,4 +214,40 @@ func TestWhatWasFoundStaysWhereItsBucketsHaveExpired(t *testing.T) {
 	f("some minutes are gone, and fewer people are over it", 150, 300, point(150), "it stays")
 	f("all are there, and it does not follow any more", 90, 90, nil, "withdrawn with 300")
 	f("all are there, and it follows with more", 350, 350, point(350), "open with 350")
+}
+
+func TestEvidenceOfManyIsWhatItIsOfEachAlone(t *testing.T) {
+	// More cells than are read at once: apps and days of partners that differ.
+	s := &tables{}
+	registry := &schema.Registry{SHA256: "ab", Partners: map[string]schema.Partner{}}
+	var all []concluded
+	for n := range 60 {
+		partner := fmt.Sprint("p", n)
+		key := schema.FindingKey{Detector: "volume_limit", Partner: partner, Window: schema.Window30d, Cause: "limit", Period: evidenceDay - schema.Day(n%2)}
+		f := schema.Finding{FindingKey: key, EvidenceFrom: key.Period.Time(), EvidenceTo: (key.Period + 1).Time()}
+		all = append(all, concluded{asked{Question: usage.Question{FindingKey: key, Spans: []usage.Span{{From: key.Period, To: key.Period + 1}}}, detector: detectors.VolumeLimit{}}, f})
+		for day := range 24 + n%8 {
+			for app := range 2 + n%15 {
+				s.add(schema.Daily, (evidenceDay - schema.Day(day)).Second(), fmt.Sprint("app-", app), schema.Read, 1+(n+day+app)%7)
+				s.rows[schema.Daily][len(s.rows[schema.Daily])-1].Partner = partner
+			}
+		}
+	}
+	r := &round{judge: &Judge{store: s, cfg: Config{MaxApps: 20}}, registry: registry}
+	together := slices.Clone(all)
+	if err := r.addEvidence(t.Context(), together); err != nil {
+		t.Fatal(err)
+	}
+	for i := range all {
+		alone := all[i : i+1]
+		if err := r.addEvidence(t.Context(), alone); err != nil {
+			t.Fatal(err)
+		}
+		if !same(alone[0].Finding, together[i].Finding) || len(alone[0].Contributors) == 0 {
+			t.Errorf("together %+v, alone %+v", together[i].Finding, alone[0].Finding)
+		}
+	}
+	if s.most > evidenceCells || s.limited == 0 {
+		t.Errorf("at most %d cells were read at once, and %d times there were too many", s.most, s.limited)
+	}
 }

@@ -212,6 +212,10 @@ func appSQL(q schema.UsageQuery, from string) string {
 	if q.MaxApps == 0 {
 		return "app"
 	}
+	if q.NotPartners != nil { // who counts as one partner has no more apps than one
+		return fmt.Sprintf("if(app IN (SELECT app%s GROUP BY app ORDER BY sum(accesses) + sum(attempts) DESC, app LIMIT %d), app, %s)",
+			from, q.MaxApps, quote(schema.OtherApps))
+	}
 	return fmt.Sprintf("if((partner, app) IN (SELECT partner, app%s GROUP BY partner, app ORDER BY sum(accesses) + sum(attempts) DESC, app LIMIT %d BY partner), app, %s)",
 		from, q.MaxApps, quote(schema.OtherApps))
 }

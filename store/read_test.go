@@ -352,4 +352,10 @@ func TestAppsPastTheMostUsedAndPartnersThatAreNotNamedAreAddedUp(t *testing.T) {
 	if cells, err = s.Usage(t.Context(), rest); err != nil || len(cells) != 1 || cells[0].Accesses != 234 {
 		t.Errorf("all partners are %+v, %v, want one cell of 234 accesses", cells, err)
 	}
+
+	// Those who count as one have no more apps apart than one, however many they are.
+	rest.ByApp, rest.MaxApps = true, 1
+	if cells, err = s.Usage(t.Context(), rest); err != nil || len(cells) != 2 || cells[0].App != "" || cells[0].Accesses != 200 || cells[1].App != schema.OtherApps || cells[1].Accesses != 34 {
+		t.Errorf("all partners by app are %+v, %v, want two cells", cells, err)
+	}
 }

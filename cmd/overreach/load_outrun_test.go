@@ -16,7 +16,7 @@ const (
 	outrunPartitions = 8
 	outrunRate       = 10_000 // events a second that are produced
 	outrunRun        = 2 * time.Millisecond
-	outrunStand      = 1000 * time.Millisecond
+	outrunStand      = 700 * time.Millisecond
 )
 
 func TestAProducerThatIsTenTimesTooFastCostsNeitherMemoryNorRecords(t *testing.T) {

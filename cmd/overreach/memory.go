@@ -10,7 +10,7 @@ import (
 
 // besideHeap is what is resident of the program that Go's limit of memory does not
 // count: its own pages, above all.
-const besideHeap = 64 << 20
+const besideHeap = 96 << 20
 
 // memory is how many bytes an instance has resident at most, where its group reads
 // so many partitions.
