@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -32,6 +33,20 @@ func (m *torment) allBlows() []blow {
 		all = append(all, blow{"disk full", m.fillDisk})
 	}
 	return all
+}
+
+// stillThere makes sure that the engine has lost nothing that it once had, so that a
+// difference in the end can be told from its own fault.
+func (m *torment) stillThere(after string) {
+	rows, err := m.ask("SELECT count() FROM access_events")
+	if err != nil {
+		return // it will be asked again
+	}
+	n, err := strconv.Atoi(rows[0])
+	if err != nil || n < m.rows {
+		m.failed = append(m.failed, fmt.Sprintf("the engine has %s raw rows, it had %d; after: %s", rows[0], m.rows, after))
+	}
+	m.rows = n
 }
 
 func (m *torment) killEngine(int) {

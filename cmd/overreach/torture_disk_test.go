@@ -24,15 +24,15 @@ type smallDisk struct {
 	holder *exec.Cmd // holds the namespace until its input ends
 }
 
-// smallDiskSize is that of the engine's disk, in megabytes: for the short run, and
-// what each hundred kills more are given, for they take longer and so read more.
-const smallDiskSize, smallDiskMore = 64, 64
+// smallDiskSize is that of the engine's disk, in megabytes, and what each kill adds:
+// what merges have replaced stays for eight minutes, and must not fill it.
+const smallDiskSize, smallDiskMore = 64, 2
 
 // startSmallDisk returns nil where none can be made, which is said.
 func startSmallDisk(t *testing.T, dir string) *smallDisk {
 	t.Helper()
 	d := &smallDisk{t: t, dir: dir}
-	size := smallDiskSize + *tortureKills/100*smallDiskMore
+	size := smallDiskSize + *tortureKills*smallDiskMore
 	d.holder = exec.Command("unshare", "--mount", "sh", "-c", `mount -t tmpfs -o "size=$1m" tmpfs "$2" && echo made && exec cat`, "sh", fmt.Sprint(size), dir)
 	var why strings.Builder
 	d.holder.Stderr = &why
@@ -123,6 +123,22 @@ func (d *smallDisk) used() string {
 	return fmt.Sprintf("%d of %d MB", (s.Blocks-s.Bfree)*uint64(s.Bsize)>>20, s.Blocks*uint64(s.Bsize)>>20) //nolint:gosec // it is no negative size
 }
 
+// stopMerges returns when none runs. The engine may put a merged part in the place
+// of those it was made of though a full disk cut its files off: then rows are gone
+// that it had said were there, which no writer can help.
+func (m *torment) stopMerges() error {
+	if _, err := m.ask("SYSTEM STOP MERGES"); err != nil {
+		return err
+	}
+	if !holds(20*time.Second, func() bool {
+		rows, err := m.ask("SELECT count() FROM system.merges")
+		return err == nil && rows[0] == "0"
+	}) {
+		return errors.New("some still run")
+	}
+	return nil
+}
+
 // fillDisk takes the engine's disk away for a while. Nobody may end of it, and who
 // could not write goes on by itself when there is room again.
 func (m *torment) fillDisk(i int) {
@@ -130,6 +146,9 @@ func (m *torment) fillDisk(i int) {
 		p := m.instances[i]
 		if p.dead() { // it ended before, which while counts
 			return
+		}
+		if err := m.stopMerges(); err != nil {
+			m.t.Errorf("stopping merges: %v", err)
 		}
 		if err := m.disk.fill(); err != nil {
 			m.t.Errorf("filling the disk: %v", err)
@@ -146,6 +165,9 @@ func (m *torment) fillDisk(i int) {
 			m.engine.Kill()
 			m.startEngine()
 		default:
+			if _, err := m.ask("SYSTEM START MERGES"); err != nil {
+				m.t.Errorf("starting merges: %v", err)
+			}
 		}
 		if struck {
 			m.blows["inserts failed by the full disk"]++

@@ -23,7 +23,7 @@ func TestFindingsAreTheSameHoweverManyProcessesShareTheLog(t *testing.T) {
 		for range procs {
 			instances = append(instances, d.launch(config, ""))
 		}
-		if err := d.drained(2*time.Minute, func() {}); err != nil {
+		if err := d.drained(drainWithin, func() {}); err != nil {
 			t.Errorf("%d processes: %v", procs, err)
 		}
 		time.Sleep(time.Second) // for whoever would tell it again

@@ -30,9 +30,14 @@ type torment struct {
 	left      []string       // those that are still to be named
 	diedAt    map[string]int // and those where somebody did
 	kills     int
+	rows      int            // that the engine had when it was last asked
 	blows     map[string]int // what was done beside killing
 	failed    []string       // what no instance should have said
 }
+
+// drainWithin is how long all may take to be counted, judged and told in the end: a
+// minute after 200 kills on an idle machine.
+const drainWithin = 10 * time.Minute
 
 func TestNothingIsLostAndNothingIsTwiceWhateverDies(t *testing.T) {
 	began := time.Now()
@@ -56,7 +61,7 @@ func TestNothingIsLostAndNothingIsTwiceWhateverDies(t *testing.T) {
 
 	t.Logf("tormented after %s", time.Since(began).Round(time.Second))
 	var all []string
-	if err := d.drained(3*time.Minute, m.tend); err != nil {
+	if err := d.drained(drainWithin, m.tend); err != nil {
 		all = append(all, err.Error())
 	}
 	t.Logf("drained after %s", time.Since(began).Round(time.Second))
@@ -110,7 +115,7 @@ func (m *torment) unlikeUntouched() []string {
 	}
 	d := m.newDatabase("untouched")
 	p := d.launch(d.config(m.engineAt.NativeAddr, m.kafka.Addrs()[0], 0), "")
-	if err := d.drained(3*time.Minute, func() {}); err != nil {
+	if err := d.drained(drainWithin, func() {}); err != nil {
 		m.t.Logf("the untouched one logged:\n%s", p.stderr.String())
 		return []string{"untouched: " + err.Error()}
 	}
@@ -158,6 +163,7 @@ func (m *torment) torment(kills, procs int) {
 			began := time.Now()
 			m.blows[b.name]++
 			b.strike(i)
+			m.stillThere(b.name)
 			m.t.Logf("%s: %s", b.name, time.Since(began).Round(100*time.Millisecond))
 		}
 		m.instances[i] = m.launch(m.config(), m.nextPoint())
