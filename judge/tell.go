@@ -40,7 +40,7 @@ func (r *round) write(ctx context.Context, findings []schema.Finding, stored map
 		if c == schema.ChangeNew && continues(f, stored) {
 			c = schema.ChangeContinued
 		}
-		changes = append(changes, schema.FindingChange{Told: time.Now().UTC(), Before: before.Told, Change: c, Finding: f, Version: r.version})
+		changes = append(changes, schema.FindingChange{Told: time.Now().UTC(), After: before.Told, Change: c, Finding: f, Version: r.version})
 	}
 	if len(changes) == 0 {
 		return nil

@@ -93,7 +93,7 @@ func TestARestartNeitherResolvesNorRepeats(t *testing.T) {
 		if err := st.WriteFindings(t.Context(), []schema.Finding{f}, v); err != nil {
 			t.Fatal(err)
 		}
-		if err := st.WriteChanges(t.Context(), []schema.FindingChange{{Told: time.Now().UTC(), Change: change, Finding: f, Version: v}}); err != nil {
+		if err := st.WriteChanges(t.Context(), []schema.FindingChange{{Told: time.Now().UTC(), After: time.Now(), Change: change, Finding: f, Version: v}}); err != nil {
 			t.Fatal(err)
 		}
 	}

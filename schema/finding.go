@@ -158,7 +158,7 @@ const (
 // FindingChange is the other half of a finding: what was known when it was told.
 type FindingChange struct {
 	Told    time.Time // wall clock
-	Before  time.Time // when the finding was told of last before; zero: never. It is no column
+	After   time.Time // when it was last told before, as the teller knew; zero: never, and where it was read
 	Change  Change
 	Finding Finding
 	Version Version

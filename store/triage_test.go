@@ -34,7 +34,7 @@ func found(t testing.TB, s *Store, change schema.Change, findings ...schema.Find
 	}
 	for _, f := range findings {
 		told := f.Period.Time().Add(12 * time.Hour)
-		if err := s.WriteChanges(t.Context(), []schema.FindingChange{{Told: told, Change: change, Finding: f, Version: v}}); err != nil {
+		if err := s.WriteChanges(t.Context(), []schema.FindingChange{{Told: told, After: told, Change: change, Finding: f, Version: v}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -217,17 +217,29 @@ func (d *database) drained(within time.Duration, tend func()) error {
 	return fmt.Errorf("not drained within %s: %s", within, last)
 }
 
-// untold names a finding that the receiver was not told of.
+// untold names an episode that the receiver was not told of. An alert names an
+// episode by its last day, so that where several days came at once the receiver
+// hears of one.
 func (d *database) untold() string {
-	rows, err := d.ask("SELECT DISTINCT id FROM finding_changes WHERE change = 'new'")
+	rows, err := d.ask(`SELECT id, any(change) FROM finding_changes WHERE change IN ('new', 'continued')
+		GROUP BY id, detector, partner, capability, window, cause, period ORDER BY detector, partner, capability, window, cause, period`)
 	if err != nil {
 		return err.Error()
 	}
 	heard := d.hook.findings()
-	for _, id := range rows {
-		if !heard[id] {
-			return "the receiver was not told of finding " + id
+	episode, told := "", true
+	for _, row := range rows {
+		id, change, _ := strings.Cut(row, "\t")
+		if change == "new" {
+			if !told {
+				break
+			}
+			episode, told = id, false
 		}
+		told = told || heard[id]
+	}
+	if !told {
+		return "the receiver was not told of finding " + episode + " nor of what continued it"
 	}
 	rows, err = d.ask("SELECT event FROM deliveries WHERE outcome = 'delivered'")
 	if err != nil {
