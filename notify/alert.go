@@ -40,6 +40,9 @@ type alert struct {
 	Members  []member  // in the order in which they joined
 	HeldBack int       // how many would have been alerts of their own
 
+	Grown   []time.Time // when it was told that more had joined than had been told
+	growing bool        // it will be
+
 	Superseded bool // it ended because another alert tells what it told
 }
 

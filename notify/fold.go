@@ -262,8 +262,11 @@ func (p *partnerFold) place(r *run) {
 				p.supersede(a, target)
 			}
 		}
-	} else if was == nil {
-		target.HeldBack++
+	} else {
+		if was == nil {
+			target.HeldBack++
+		}
+		p.grow(target)
 	}
 	if was != nil && was != target && was.fires() {
 		p.supersede(was, target)
@@ -282,6 +285,30 @@ func (p *partnerFold) start(l labels, lead string) *alert {
 	}
 	p.alerts = append(p.alerts, a)
 	return a
+}
+
+// grow has it told that an alert tells more than it began with: at once, or, where
+// something was told of it within the group interval, after that, all together.
+func (p *partnerFold) grow(a *alert) {
+	if a.growing {
+		return
+	}
+	last := a.Started
+	if n := len(a.Grown); n > 0 {
+		last = a.Grown[n-1]
+	}
+	told := func() {
+		a.growing = false
+		if a.fires() { // else its end tells it
+			a.Grown = append(a.Grown, p.now)
+		}
+	}
+	if due := last.Add(p.group); due.After(p.now) {
+		a.growing = true
+		p.at(due, a.Lead, told)
+		return
+	}
+	told()
 }
 
 // supersede ends an alert and has another one tell what it told.

@@ -73,7 +73,7 @@ func does(m int, act schema.Act, name string, until int) schema.FindingAction {
 }
 
 // summary writes what a history comes to, an alert a line: its name, severity and
-// start, the runs that it tells, those that left, how many were held back, its end.
+// start, the runs that it tells, those that left, how many were held back, when it was told again, its end.
 func summary(h history, at int) string {
 	var b strings.Builder
 	for _, a := range fold(h, maxAge, group, minute(at)).Alerts {
@@ -87,6 +87,9 @@ func summary(h history, at int) string {
 		}
 		if a.HeldBack > 0 {
 			fmt.Fprintf(&b, ", held back %d", a.HeldBack)
+		}
+		for _, at := range a.Grown {
+			fmt.Fprintf(&b, ", told again at %d", int(at.Sub(noon).Minutes()))
 		}
 		if !a.fires() {
 			because, _, _ := strings.Cut(a.Because, " alert ")
@@ -126,9 +129,13 @@ func TestAlertsFollowFromWhatWasToldAndDone(t *testing.T) {
 		"VolumeLimit p/a warning from 0: a")
 
 	f("at the same time it is one alert", 20, T{says(0, "p/a", isNew, warning), says(10, "p/b", isNew, warning)}, nil,
-		"VolumeLimit p/a warning from 0: a b, held back 1")
+		"VolumeLimit p/a warning from 0: a b, held back 1, told again at 10")
 	f("it lasts until the last is over", 30, T{says(0, "p/a", isNew, warning), says(10, "p/b", isNew, warning), says(20, "p/a", ended, warning)}, nil,
-		"VolumeLimit p/a warning from 0: (a) b, held back 1")
+		"VolumeLimit p/a warning from 0: (a) b, held back 1, told again at 10")
+	f("what joins is told after the interval, together", 30, T{says(0, "p/a", isNew, warning), says(1, "p/b", isNew, warning), says(9, "p/c", isNew, warning)}, nil,
+		"VolumeLimit p/a warning from 0: a b c, held back 2, told again at 10")
+	f("and not before", 9, T{says(0, "p/a", isNew, warning), says(1, "p/b", isNew, warning), says(9, "p/c", isNew, warning)}, nil,
+		"VolumeLimit p/a warning from 0: a b c, held back 2")
 	f("later it is two", 20, T{says(0, "p/a", isNew, warning), says(11, "p/b", isNew, warning)}, nil,
 		"VolumeLimit p/a warning from 0: a\nVolumeLimit p/b warning from 11: b")
 	f("partners are not grouped", 20, T{says(0, "p/a", isNew, warning), says(1, "q/a", isNew, warning)}, nil,
@@ -136,7 +143,7 @@ func TestAlertsFollowFromWhatWasToldAndDone(t *testing.T) {
 	f("what is worse takes over", 20, T{says(0, "p/a", isNew, warning), says(5, "p/b", isNew, critical)}, nil,
 		"VolumeLimit p/a warning from 0: (a), to 5: superseded by\nVolumeLimit p/b critical from 5: b a")
 	f("what is not as bad joins", 20, T{says(0, "p/a", isNew, critical), says(5, "p/b", isNew, warning)}, nil,
-		"VolumeLimit p/a critical from 0: a b, held back 1")
+		"VolumeLimit p/a critical from 0: a b, held back 1, told again at 10")
 	f("raised long after it began", 99, T{says(0, "p/a", isNew, warning), says(60, "p/a", raised, critical)}, nil,
 		"VolumeLimit p/a warning from 0: (a), to 60: superseded by\nVolumeLimit p/a critical from 60: a")
 
@@ -170,7 +177,7 @@ func TestAlertsFollowFromWhatWasToldAndDone(t *testing.T) {
 	f("and nothing after it", 99, append(slices.Clone(one), says(20, "p/a", ended, warning), says(60, "p/a", reopened, warning)), A{does(5, silence, "p/a", 500)},
 		"VolumeLimit p/a warning from 0: (a), to 5: silenced by ann until 2026-03-01 20:20 UTC: why\nVolumeLimit p/a warning from 60: a")
 	f("a silence of one leaves the other", 20, append(slices.Clone(one), says(3, "p/b", isNew, warning)), A{does(5, silence, "p/a", 500)},
-		"VolumeLimit p/a warning from 0: (a) b, held back 1")
+		"VolumeLimit p/a warning from 0: (a) b, held back 1, told again at 10")
 	f("a silence of what is in a digest ends without a page", 99, T{old(says(0, "p/a", isNew, warning))}, A{does(20, silence, "p/a", 30)},
 		"Digest p/ info from 10: a, to 70: a digest is told once")
 	f("resolved", 20, one, A{does(5, resolve, "p/a", 0)}, "VolumeLimit p/a warning from 0: (a), to 5: resolved by ann: why")
@@ -374,6 +381,7 @@ func TestWhatHasStartedKeepsItsNameAndStartAndEndHoweverTheHistoryGoesOn(t *test
 		labels
 		ID, Lead, Because string
 		Started, Ended    time.Time
+		Grown             string
 	}
 	compared := 0
 	for seed := range uint64(2000) {
@@ -387,7 +395,7 @@ func TestWhatHasStartedKeepsItsNameAndStartAndEndHoweverTheHistoryGoesOn(t *test
 				if all[a.ID].ID != "" {
 					t.Fatalf("seed %d: two alerts have the id %s", seed, a.ID)
 				}
-				all[a.ID] = started{a.labels, a.ID, a.Lead, a.Because, a.Started, a.Ended}
+				all[a.ID] = started{a.labels, a.ID, a.Lead, a.Because, a.Started, a.Ended, fmt.Sprint(a.Grown)}
 			}
 			return all
 		}
@@ -407,6 +415,9 @@ func TestWhatHasStartedKeepsItsNameAndStartAndEndHoweverTheHistoryGoesOn(t *test
 			b, ok := after[id]
 			if a.Ended.IsZero() {
 				b.Ended, b.Because = time.Time{}, ""
+				if strings.HasPrefix(b.Grown, strings.TrimSuffix(a.Grown, "]")) {
+					b.Grown = a.Grown
+				}
 			}
 			if compared++; !ok || a != b {
 				t.Fatalf("seed %d: alert %v became %v", seed, a, b)
@@ -491,4 +502,32 @@ func told1(f folded) map[schema.FindingKey]bool {
 		}
 	}
 	return all
+}
+
+func TestWhateverJoinsAnAlertIsToldWithinTheInterval(t *testing.T) {
+	joined := 0
+	for seed := range uint64(150) {
+		h := chance(rand.New(rand.NewPCG(seed, 3)))
+		since := map[string]time.Time{} // by alert and run, when it joined
+		for now := noon; now.Before(minute(500)); now = now.Add(time.Minute) {
+			for _, a := range fold(h, maxAge, group, now).Alerts {
+				events := a.events()
+				last := events[len(events)-1].at
+				for _, m := range a.Members {
+					key := a.ID + about(a.Partner+"/"+m.run.last().Capability).ID()
+					if at, ok := since[key]; !ok && m.Left == "" {
+						since[key] = now
+						joined++
+					} else if ok && now.Sub(at) >= group && last.Before(at) {
+						t.Fatalf("seed %d: what joined %s at %s is not told at %s: %v", seed, a.ID, at, now, events)
+					} else if ok && m.Left != "" {
+						delete(since, key)
+					}
+				}
+			}
+		}
+	}
+	if joined < 300 {
+		t.Errorf("only %d joined: the test says nothing", joined)
+	}
 }

@@ -41,6 +41,7 @@ type told struct {
 // The kinds of events.
 const (
 	firing   = "firing"
+	joined   = "joined"
 	resolved = "resolved"
 	digest   = "digest"
 	test     = "test"
@@ -52,6 +53,9 @@ func (a *alert) events() []told {
 		return []told{{hashed(digest, a.ID), digest, a.Started}}
 	}
 	all := []told{{hashed(firing, a.ID), firing, a.Started}}
+	for _, at := range a.Grown {
+		all = append(all, told{hashed(joined, a.ID, at.String()), joined, at})
+	}
 	if !a.fires() {
 		// An alert that goes on after it ended (see start) ends again at another time.
 		all = append(all, told{hashed(resolved, a.ID, a.Ended.String()), resolved, a.Ended})
@@ -218,6 +222,14 @@ func (s *sender) send(ctx context.Context, messages []message) *failure {
 		reached(pointPosted)
 		s.sent(messages, now)
 		for _, m := range messages {
+			if m.kind == joined { // it tells what those before it told
+				for _, e := range m.events() {
+					if e.id == m.id {
+						break
+					}
+					s.settle(m.alert, e, schema.Delivered, "")
+				}
+			}
 			s.settle(m.alert, m.told, schema.Delivered, "")
 		}
 		return nil

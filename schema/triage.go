@@ -69,7 +69,7 @@ const (
 type Delivery struct {
 	Receiver string
 	Event    string // id of the event, the same in every attempt and instance
-	Kind     string // what the event says: firing, resolved, digest
+	Kind     string // what the event says: firing, joined, resolved, digest
 	Alert    string // id of its alert
 	Partner  string
 	At       time.Time

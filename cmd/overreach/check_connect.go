@@ -155,7 +155,7 @@ func writeGrants(w io.Writer, c *Config) {
 		_, _ = fmt.Fprintf(w, "GRANT SYSTEM SYNC REPLICA ON %s.* TO %s;\n", database, user)
 	}
 	_, _ = fmt.Fprintf(w, "-- ClickHouse, for overreach migrate, besides:\n"+
-		"GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER ADD COLUMN, ALTER ADD INDEX, ALTER SETTINGS, ALTER TTL, ALTER MATERIALIZE TTL ON %s.* TO %s;\n", database, user) //nolint:misspell // as ClickHouse spells it
+		"GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER ADD COLUMN, ALTER ADD INDEX, ALTER COMMENT COLUMN, ALTER SETTINGS, ALTER TTL, ALTER MATERIALIZE TTL ON %s.* TO %s;\n", database, user) //nolint:misspell // as ClickHouse spells it
 	if c.ClickHouse.Cluster != "" {
 		_, _ = fmt.Fprintf(w, "GRANT CLUSTER ON *.* TO %s;\n", user)
 	}
