@@ -521,7 +521,7 @@ func TestWhatJoinsAnAlertIsPostedAndWhatCameBeforeCountsAsToldWithIt(t *testing.
 				if time.Now().Before(back) {
 					return nil, errors.New("it is away")
 				}
-				return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil
 			})
 		})
 		store.tell(begun("bank", "messaging", schema.Critical), schema.ChangeNew)
