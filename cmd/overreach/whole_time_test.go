@@ -71,7 +71,12 @@ func TestClocksTopicsAndLossesOfOthersLeaveAPartnersFindingsAlone(t *testing.T) 
 		return err == nil && slices.Equal(rows, []string{"gone-by-now\tended\t1", "still-there\topen\t3"})
 	}
 	p.until("the one has ended and the other has not", settled)
-	before, tellings := told(), s.query("SELECT count() FROM finding_changes WHERE detector = 'stale_access'")
+	tellings := []string{"2"} // one of each; they are written after the findings
+	p.until("both are told", func() bool {
+		rows, err := s.ask("SELECT count() FROM finding_changes WHERE detector = 'stale_access'")
+		return err == nil && slices.Equal(rows, tellings)
+	})
+	before := told()
 
 	future := now.AddDate(5, 0, 0)
 	fromFuture := madeEvent{Time: future.UTC().Format(time.RFC3339), Partner: "prophet", Capability: "messaging", Action: "read", Subject: "x"}.json(t)
