@@ -234,7 +234,7 @@ func newLogger(w io.Writer, level, format string) (zerolog.Logger, error) {
 		return zerolog.Logger{}, usagef("--log-format %q: expected console or json", format)
 	}
 	if format == "console" {
-		noColour := !terminal || os.Getenv("NO_COLOR") != "" //nolint:misspell // no-color.org spells it so
+		noColour := !terminal || os.Getenv("NO_COLOR") != ""
 		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, TimeLocation: time.UTC, NoColor: noColour,
 			FormatMessage: consoleMessage(noColour), FormatFieldValue: consoleValue}
 	} else {
