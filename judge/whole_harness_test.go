@@ -227,6 +227,19 @@ func (r *run) findings() []schema.Finding {
 	return all
 }
 
+// scores says how many scores there are, and in a number what they are.
+func (r *run) scores() string {
+	r.t.Helper()
+	var b strings.Builder
+	err := r.store.Query(r.t.Context(), `SELECT count(), groupBitXor(cityHash64(detector, partner, capability, app, action, metric, bucket, resolution,
+		observed, expected, low, high, chance, score, threshold, maturity)) FROM scores FINAL`, &b, store.TSV)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_, row, _ := strings.Cut(b.String(), "\n")
+	return strings.TrimSpace(row)
+}
+
 // told are the changes of each finding, by id, in the order in which they were
 // told, each as change, severity and state.
 func (r *run) told() map[string][][3]string {
@@ -278,6 +291,13 @@ func (k killing) WriteChanges(ctx context.Context, c []schema.FindingChange) err
 		return err
 	}
 	return k.Store.WriteChanges(ctx, c)
+}
+
+func (k killing) WriteScores(ctx context.Context, s []schema.Score, v schema.Version) error {
+	if err := k.dies(); err != nil {
+		return err
+	}
+	return k.Store.WriteScores(ctx, s, v)
 }
 
 func (k killing) WriteJudged(ctx context.Context, p []schema.Position) error {

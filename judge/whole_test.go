@@ -33,7 +33,7 @@ func TestTheWholeWayCountsAndFindsWhatANaiveOracleDoes(t *testing.T) {
 
 	countsAsTheOracle(t, base, log)
 	want := oracle(parse(t, wholeRegistry), log)
-	findings := base.findings()
+	findings, scores := base.findings(), base.scores()
 	findsAsTheOracle(t, findings, want, 40)
 	everyKind(t, findings)
 	for id, changes := range base.told() {
@@ -51,9 +51,16 @@ func TestTheWholeWayCountsAndFindsWhatANaiveOracleDoes(t *testing.T) {
 		toldOnce(t, r, 40)
 		r.stop()
 	}
+	sameScores := func(r *run) *run {
+		t.Helper()
+		if got := r.scores(); got != scores || strings.HasPrefix(got, "0\t") {
+			t.Errorf("the scores, and their sum, are %q; at one go they were %q", got, scores)
+		}
+		return r
+	}
 	const many = 8
 	t.Run("in 8 partitions", func(t *testing.T) {
-		same(once(t, e, log, many))
+		same(sameScores(once(t, e, log, many)))
 	})
 	t.Run("in rounds of two judges with half of the slots each, while it is counted in small batches", func(t *testing.T) {
 		r := e.start(t, many, 100)
@@ -70,7 +77,7 @@ func TestTheWholeWayCountsAndFindsWhatANaiveOracleDoes(t *testing.T) {
 		}
 		r.drain(first)
 		r.drain(second)
-		same(r)
+		same(sameScores(r))
 	})
 	t.Run("with a partition that comes when all others are judged", func(t *testing.T) {
 		r := e.start(t, many, 100_000)
@@ -104,13 +111,16 @@ func TestTheSameIsFoundHoweverTheLogIsCutAndWhoeverDies(t *testing.T) {
 	e := startEngine(t)
 	log := of(makeLog(2), few...)
 	base := once(t, e, log, 1)
-	findings := base.findings()
+	findings, scores := base.findings(), base.scores()
 	findsAsTheOracle(t, findings, oracle(parse(t, wholeRegistry), log), 10)
 	base.stop()
 	same := func(r *run) {
 		t.Helper()
 		if diff := cmp.Diff(findings, r.findings()); diff != "" {
 			t.Errorf("other findings (- at one go, + this way):\n%s", diff)
+		}
+		if got := r.scores(); got != scores {
+			t.Errorf("the scores, and their sum, are %q; at one go they were %q", got, scores)
 		}
 		toldOnce(t, r, 10)
 		r.stop()
@@ -236,9 +246,11 @@ func countsAsTheOracle(t *testing.T, r *run, log []event) {
 // findsAsTheOracle compares findings with what the oracle expects.
 func findsAsTheOracle(t *testing.T, findings []schema.Finding, want []expected, least int) {
 	t.Helper()
-	got := make([]expected, len(findings))
+	var got []expected
 	for i := range findings {
-		got[i] = told(&findings[i])
+		if !slices.Contains([]string{"surge", "creep", "mix_shift"}, findings[i].Detector) { // what its baseline says is no naive matter: scripts/detect holds it against the judge
+			got = append(got, told(&findings[i]))
+		}
 	}
 	slices.SortFunc(got, func(a, b expected) int { return strings.Compare(a.Key, b.Key) })
 	if diff := cmp.Diff(want, got); diff != "" {

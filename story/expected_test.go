@@ -78,6 +78,56 @@ func count(touches []touch, l limit, people uint64) map[schema.Day]crossing {
 	return found
 }
 
+// TestOnlyTheSurgesOfTheStoryAreWithoutPrecedent holds each hour against the same
+// hour of all days before, and those beside it.
+func TestOnlyTheSurgesOfTheStoryAreWithoutPrecedent(t *testing.T) {
+	cfg := Config{Seed: 5, Scale: 0.002, Days: Length}
+	type surging struct {
+		partner, capability string
+		day                 schema.Day
+	}
+	expected := map[surging]Expected{}
+	for _, e := range cfg.Expected() {
+		if e.Detector == "surge" {
+			expected[surging{e.Partner, e.Capability, e.Period}] = e
+		}
+	}
+	seen := map[surging]bool{}
+	for partner, touches := range accesses(cfg) {
+		if partner == "mydigitalquiz" {
+			continue // nobody registered it
+		}
+		hours := map[string]*[Length * 24]int{}
+		for _, touch := range touches {
+			if hours[touch.capability] == nil {
+				hours[touch.capability] = new([Length * 24]int)
+			}
+			hours[touch.capability][(touch.second-First.Second())/3600]++
+		}
+		for capability, counts := range hours {
+			for hour := 14 * 24; hour < len(counts); hour++ {
+				before := 0
+				for i := hour % 24; i < hour-1; i += 24 {
+					before = max(before, counts[max(i-1, 0)], counts[i], counts[i+1])
+				}
+				if counts[hour] < surgeSure || counts[hour] < 3*before {
+					continue
+				}
+				k := surging{partner, capability, First + schema.Day(hour/24)}
+				seen[k] = true
+				if _, ok := expected[k]; !ok {
+					t.Errorf("%v has %d accesses in hour %d, at most %d before, and is not expected", k, counts[hour], hour%24, before)
+				}
+			}
+		}
+	}
+	for k, e := range expected {
+		if !e.May && !seen[k] {
+			t.Errorf("nothing in the log makes %s", name(e.FindingKey))
+		}
+	}
+}
+
 // TestEveryLimitIsPassedWhereExpectedAndWellKeptElsewhere counts every window of
 // every limit exactly. Between what is expected and what is not there is room for
 // what a sketch errs.
@@ -158,7 +208,7 @@ func TestOnlyTheCastUsesWhatItMayNotOrNotForLong(t *testing.T) {
 		seen[key] = u
 	}
 	for _, e := range cfg.Expected() {
-		if e.Detector == "volume_limit" {
+		if e.Detector == "volume_limit" || e.Detector == "surge" || e.Detector == "mix_shift" {
 			continue
 		}
 		u, ok := seen[e.FindingKey]

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/overreach/overreach/schema"
 	"github.com/overreach/overreach/story"
 )
 
@@ -70,30 +71,38 @@ func TestTheDemoFindsTheStoryAndNothingElse(t *testing.T) {
 	t.Parallel()
 	cfg := story.Default()
 	cfg.Scale = story.MinScale
-	type key struct{ Detector, Partner, Capability, Window, Cause, Severity, State string }
-	want := map[key]bool{}
+	type key struct{ Detector, Partner, Capability, Window, Cause, Period string }
+	want := map[key]story.Expected{}
 	for _, e := range cfg.Expected() {
-		want[key{e.Detector, e.Partner, e.Capability, string(e.Window), e.Cause, string(e.Severity), string(e.State)}] = true
+		period := ""
+		if e.Period != 0 {
+			period = e.Period.String()
+		}
+		want[key{e.Detector, e.Partner, e.Capability, string(e.Window), e.Cause, period}] = e
 	}
-	printed := run(t, "demo", "--scale", "0.0005", "--dir", filepath.Join(t.TempDir(), "demo"), "--json")
-	got := map[key]bool{}
+	_, printed := demo(t, filepath.Join(t.TempDir(), "demo"), "--scale", "0.0005", "--json")
 	for line := range strings.Lines(printed) {
-		var k key
-		if err := json.Unmarshal([]byte(line), &k); err != nil {
+		var f struct {
+			key
+			Severity schema.Severity
+			State    schema.State
+		}
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		got[k] = true
-		if !want[k] {
-			t.Errorf("found and not of the story: %+v", k)
+		e, ok := want[f.key]
+		delete(want, f.key)
+		switch {
+		case !ok:
+			t.Errorf("found twice, or not of the story: %+v", f)
+		case f.State != e.State || e.Severity != "" && f.Severity != e.Severity:
+			t.Errorf("%+v is %s and %s, expected %s and %s", f.key, f.Severity, f.State, e.Severity, e.State)
 		}
 	}
-	for k := range want {
-		if !got[k] {
+	for k, e := range want {
+		if !e.May {
 			t.Errorf("of the story and not found: %+v", k)
 		}
-	}
-	if n := strings.Count(printed, "\n"); n != len(cfg.Expected()) {
-		t.Errorf("it printed %d findings, the story has %d", n, len(cfg.Expected()))
 	}
 }
 

@@ -22,7 +22,7 @@ partners:
 func TestTheDemosBankMayReadMessagesAndReadNone(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "demo")
-	run(t, "demo", "--dir", dir, "--scale", "0.0005")
+	demo(t, dir, "--scale", "0.0005")
 	records := strings.TrimSpace(run(t, "query", "--local", dir, "SELECT sum(records) FROM coverage"))
 	records = records[strings.Index(records, "\n")+1:]
 	thousand := regexp.MustCompile(`(\d)(\d{3})$`).ReplaceAllString(records, "$1,$2")
