@@ -160,11 +160,12 @@ func (d Surge) score(r *schema.Registry, q usage.Question, s *usage.Series, firs
 		if judged.Days < surgeLearns {
 			judged.Maturity, judged.Chance = baseline.Learning, 1
 		}
-		if among, ok := baseline.Among(peers, usage.PeerDays*int(schema.DaySeconds/s.Step.Seconds()), observed[i]); ok {
-			switch judged.Maturity {
-			case baseline.Learning:
+		if judged.Maturity != baseline.Mature {
+			among, ok := baseline.Among(peers, usage.PeerDays*int(schema.DaySeconds/s.Step.Seconds()), observed[i])
+			switch {
+			case ok && judged.Maturity == baseline.Learning:
 				judged.Expected, judged.High, judged.Chance = among.Expected, among.High, among.Chance
-			case baseline.Thin:
+			case ok:
 				judged.Chance = max(judged.Chance, among.Chance)
 			}
 		}
@@ -202,7 +203,7 @@ func unitOf(m usage.Metric, s *usage.Series, since, before int) float64 {
 	}
 	bytes, accesses := 0.0, 0.0
 	for i := since; i < before; i++ {
-		if b := s.Values[usage.Bytes][i]; b > 0 { // neither zero nor unknown
+		if b := s.Values[usage.Bytes][i]; b > 0 {
 			bytes, accesses = bytes+b, accesses+s.Values[usage.Accesses][i]
 		}
 	}
