@@ -102,13 +102,14 @@ const (
 // Scratch is memory that Judge uses again: a call allocates nothing once it has
 // seen a series of that length. It is not for concurrent use.
 type Scratch struct {
-	level  []float64 // of each bucket's day, before the season
-	root   []float64 // √value, NaN where unknown
-	factor [3][]float64
-	blocks []float64
-	slot   []float64
-	z      []float64
-	mu     []float64
+	level     []float64 // of each bucket's day, before the season
+	rootLevel []float64
+	root      []float64 // √value, NaN where unknown
+	factor    [3][]float64
+	blocks    []float64
+	slot      []float64
+	z         []float64
+	mu        []float64
 }
 
 // Judge says what s expects of the bucket that begins at t and how surprising
@@ -138,7 +139,7 @@ func Judge(s Series, t int64, observed float64, side Side, w *Scratch) Judged {
 			above, out.Shifted = p, true
 		}
 	}
-	if j, size, spread := recurs(s, t, at, out.High, m.hour, math.Sqrt(m.phi)); j != NoJob {
+	if j, size, spread := recurs(s, &m, t, at, out.High); j != NoJob {
 		out.Job, out.Expected = j, size
 		out.High = math.Max(out.High, size*math.Exp(spread*jobTail))
 		if observed > 0 {

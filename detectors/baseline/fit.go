@@ -16,12 +16,15 @@ type model struct {
 	phi    float64
 	up     tail
 	down   tail
-	z      []float64 // residuals on the even scale
-	third  float64   // the greatest residual that was reached on three days
+	per    int // buckets a day
 }
 
-// tail is one side of a Student-t.
-type tail struct{ centre, scale, nu float64 }
+// tail is one side of what residuals do: a Student-t, and beyond it the greatest
+// of each day as a Gumbel (Fisher and Tippett, 1928), where days enough were seen.
+type tail struct {
+	centre, scale, nu float64
+	daily, width      float64 // of the Gumbel; width 0: unknown
+}
 
 const (
 	residualDays = 28   // that noise is learnt from
@@ -30,13 +33,14 @@ const (
 	smallMean    = 20   // events at which negative binomial and Student-t count alike
 	fewNu        = 6    // degrees of freedom before anything is known of the tail
 	fewResiduals = 200  // residuals as good as that
+	fewDays      = 5    // days before their greatest residuals are thought of
 	floorUnit    = 0.01 // of the level: the grain of what is measured, not counted
 )
 
 func fit(s Series, at int, w *Scratch) (model, bool) {
 	n := len(s.Value)
 	per := int(max(day/s.Step, 1))
-	m := model{hour: int(hour / s.Step), unit: s.Unit, bias: 1}
+	m := model{hour: int(hour / s.Step), unit: s.Unit, bias: 1, per: per}
 	m.first = int(floorDiv(s.Start, s.Step) % int64(per*week))
 	if m.first < 0 {
 		m.first += per * week
@@ -108,6 +112,7 @@ func (m *model) levels(s Series, at, per int, clip float64, known int, w *Scratc
 	m.least = math.Max(grain/float64(known), 1e-12)
 	long = math.Max(long, m.least)
 	w.level = resize(w.level, count+1)
+	w.rootLevel = resize(w.rootLevel, count+1)
 	for j := -1; j < count; j++ {
 		w.slot = w.slot[:0]
 		for k := j + 1; k < count && k <= j+week; k++ {
@@ -138,6 +143,7 @@ func (m *model) levels(s Series, at, per int, clip float64, known int, w *Scratc
 			}
 		}
 		w.level[j+1] = math.Max(l, m.least)
+		w.rootLevel[j+1] = math.Sqrt(w.level[j+1])
 	}
 	m.level = w.level[0]
 	return true
@@ -152,47 +158,44 @@ func (m *model) seasons(s Series, at, per int, w *Scratch) {
 		slots := [...]int{1, per, per * week}[season]
 		w.factor[season] = resize(w.factor[season], slots)
 		f := w.factor[season]
-		if season == None {
-			f[0] = 1
-		} else if slots == 1 || n < 2*slots {
+		if season != None && (slots == 1 || n < 2*slots) {
 			continue
 		}
-		miss, got := 0.0, 0
-		for k := 0; k < slots; k++ {
-			i0 := (k - m.first) % slots
-			if i0 < 0 {
-				i0 += slots
-			}
-			if season != None {
-				w.slot = w.slot[:0]
-				events := 0.0
-				for i := i0; i < n; i += slots {
-					if !isUnknown(w.root[i]) {
-						l := w.level[(at-1-i)/per+1]
-						w.slot = append(w.slot, s.Value[i]/l)
-						events += l
-					}
-				}
+		miss, got, stride := 0.0, 0, max(slots, per)
+		for i0 := 0; i0 < min(stride, n); i0++ {
+			k := (m.first + i0) % slots
+			if season == None {
+				f[0] = 1
+			} else {
 				f[k] = 1
 				if season == Weekly {
 					f[k] = w.factor[Daily][k%per]
+				}
+				w.slot = w.slot[:0]
+				events := 0.0
+				for i, b := i0, (at-1-i0)/per+1; i < n; i, b = i+stride, b-stride/per {
+					if !isUnknown(w.root[i]) {
+						w.slot = append(w.slot, s.Value[i]/w.level[b])
+						events += w.level[b]
+					}
 				}
 				if len(w.slot) > 0 {
 					own := middle(w.slot, 0.5)
 					f[k] = (own*events + f[k]*shrink*s.Unit) / (events + shrink*s.Unit)
 				}
 			}
-			rf := math.Sqrt(f[k])
-			for i := i0; i < n; i += slots {
-				if !isUnknown(w.root[i]) {
-					rl := math.Sqrt(w.level[(at-1-i)/per+1])
-					miss += math.Min(math.Abs(w.root[i]-rl*rf)/rl, 1)
+			root := math.Sqrt(f[k])
+			for i, b := i0, (at-1-i0)/per+1; i < n; i, b = i+stride, b-stride/per {
+				if d := math.Abs(w.root[i]/w.rootLevel[b] - root); d < 1 {
+					miss += d
+					got++
+				} else if d >= 1 {
+					miss++
 					got++
 				}
 			}
 		}
-		seen := float64(n) / float64(slots)
-		miss = miss / float64(got) * inSample(seen)
+		miss = miss / float64(got) * inSample(float64(n)/float64(slots))
 		if miss < best {
 			best, m.season, m.factor = miss, season, f
 		}
@@ -211,50 +214,67 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 	n := len(s.Value)
 	from := max(at-residualDays*per, 0)
 	w.mu = resize(w.mu, n)
-	w.z = resize(w.z, n)[:0]
 	q := m.factor
 	sumX, sumMu := 0.0, 0.0
-	k := (m.first + from) % len(q)
+	k, b, left := (m.first+from)%len(q), (at-1-from)/per+1, (at-1-from)%per+1
 	for i := from; i < n; i++ {
-		l := w.level[(at-1-i)/per+1]
-		w.mu[i] = math.Max(l*q[k], m.least)
+		mu := w.level[b] * q[k]
+		if mu < m.least {
+			mu = m.least
+		}
+		w.mu[i] = mu
 		if k++; k == len(q) {
 			k = 0
 		}
-		if x := s.Value[i]; !isUnknown(w.root[i]) && x <= 4*w.mu[i]+8*m.unit {
+		if left--; left == 0 {
+			left, b = per, b-1
+		}
+		if x := s.Value[i]; !isUnknown(w.root[i]) && x <= 4*mu+8*m.unit {
 			sumX += x
-			sumMu += w.mu[i]
+			sumMu += mu
 		}
 	}
 	if s.Unit > 0 && sumMu > 0 {
 		m.bias = math.Min(math.Max((sumX+s.Unit)/(sumMu+s.Unit), 0.5), 2)
 	}
 	// Each residual's own φ, as if it were one deviation off; 68% are less than that.
+	w.z = resize(w.z, n)[:0]
 	for i := from; i < n; i++ {
 		if !isUnknown(w.root[i]) {
-			w.mu[i] = math.Max(w.mu[i]*m.bias, m.least)
-			r := s.Value[i] - w.mu[i]
-			w.z = append(w.z, (r*r-m.unit*w.mu[i])/(w.mu[i]*w.mu[i]))
+			mu := math.Max(w.mu[i]*m.bias, m.least)
+			w.mu[i] = mu
+			r := s.Value[i] - mu
+			w.z = append(w.z, (r*r-m.unit*mu)/(mu*mu))
 		}
+	}
+	if len(w.z) == 0 {
+		m.phi, m.up, m.down = 1, newTail(0, 0, 0, 1, 0), newTail(0, 0, 0, 1, 0)
+		return
 	}
 	m.phi = math.Min(math.Max(selectRank(w.z, len(w.z)*683/1000), 1e-6), 25)
 	w.z = w.z[:0]
-	w.slot = resize(w.slot, n)[:0]
+	w.slot = resize(w.slot, 2*n)
+	tops, bottoms := w.slot[:0:n], w.slot[n:n:2*n]
+	top, bottom := math.Inf(-1), math.Inf(-1)
 	for i := from; i < n; i++ {
 		if !isUnknown(w.root[i]) {
 			z := m.even(s.Value[i]) - m.even(w.mu[i])
 			w.z = append(w.z, z)
-			w.slot = append(w.slot, z)
+			top, bottom = math.Max(top, z), math.Max(bottom, -z)
+		}
+		if (at-1-i)%per == 0 && !math.IsInf(top, -1) {
+			tops, bottoms = append(tops, top), append(bottoms, bottom)
+			top, bottom = math.Inf(-1), math.Inf(-1)
 		}
 	}
-	m.z = w.z
-	m.third = thirdDay(w.z, per)
-	got := float64(len(w.slot))
+	got := float64(len(w.z))
 	wide := inSample(float64(n)/float64(len(q))) * math.Sqrt(1+2/m.days)
-	quantile := func(p float64) float64 { return selectRank(w.slot, int(p*(got-1)+0.5)) }
+	quantile := func(p float64) float64 { return selectRank(w.z, int(p*(got-1)+0.5)) }
 	half := quantile(0.5)
 	m.up = newTail(half, quantile(0.84)-half, quantile(0.975)-half, wide, got)
 	m.down = newTail(-half, half-quantile(0.16), half-quantile(0.025), wide, got)
+	m.up.days(tops, wide)
+	m.down.days(bottoms, wide)
 }
 
 // newTail fits one side of a Student-t to how far the 84% and 97.5% quantiles
@@ -271,35 +291,39 @@ func newTail(centre, near, far, wide, n float64) tail {
 	return t
 }
 
-// thirdDay is the third greatest of the days' greatest residuals.
-func thirdDay(z []float64, per int) float64 {
-	var top [3]float64
-	for i := range top {
-		top[i] = math.Inf(-1)
+// days fits the Gumbel to the median and upper quartile of the days' greatest
+// residuals: what up to a quarter of the days did is not learnt.
+func (t *tail) days(greatest []float64, wide float64) {
+	if len(greatest) < fewDays {
+		return
 	}
-	for len(z) > 0 {
-		k := min(per, len(z))
-		best := math.Inf(-1)
-		for _, x := range z[:k] {
-			best = math.Max(best, x)
-		}
-		switch {
-		case best > top[0]:
-			top = [3]float64{best, top[0], top[1]}
-		case best > top[1]:
-			top = [3]float64{top[0], best, top[1]}
-		case best > top[2]:
-			top[2] = best
-		}
-		z = z[k:]
+	insertionSort(greatest)
+	half, upper := greatest[len(greatest)/2], greatest[len(greatest)*3/4]
+	t.width = math.Max((upper-half)/0.8794, 0.3) * wide // -ln(-ln .75) + ln(-ln .5)
+	t.daily = half + 0.3665*t.width*-1                  // the median is 0.3665 widths above
+}
+
+// above is the chance of a residual of z or more, on a scale of buckets of which
+// a day has per.
+func (t *tail) above(z float64, per int) float64 {
+	p := studentAbove((z-t.centre)/t.scale, t.nu)
+	if t.width > 0 && z > t.daily {
+		p = math.Max(p, -math.Expm1(-math.Exp(-(z-t.daily)/t.width))/float64(per))
 	}
-	return top[2]
+	return p
 }
 
 // even is the scale on which a variance of unit·μ + φ·μ² is the same everywhere:
-// ∫dx/√(unit·x+φ·x²) (Anscombe, 1948).
+// ∫dx/√(unit·x+φ·x²) = 2/√φ·asinh(√(φ·x/unit)) (Anscombe, 1948).
 func (m *model) even(x float64) float64 {
-	return 2 / math.Sqrt(m.phi) * math.Asinh(math.Sqrt(m.phi*(x/m.unit+0.375)))
+	y := m.phi * (x/m.unit + 0.375)
+	return 2 / math.Sqrt(m.phi) * math.Log(math.Sqrt(y)+math.Sqrt(1+y))
+}
+
+// uneven is the inverse of even.
+func (m *model) uneven(z float64) float64 {
+	y := math.Sinh(math.Max(z, 0) * math.Sqrt(m.phi) / 2)
+	return math.Max(m.unit*(y*y/m.phi-0.375), 0)
 }
 
 // at is the expectation of bucket i, in or after the history, at today's level.
@@ -314,48 +338,55 @@ func (m *model) at(i int) float64 {
 // above is the chance of x or more where mu is expected.
 func (m *model) above(mu, x float64) float64 {
 	z := m.even(math.Max(x-m.unit/2, 0)) - m.even(mu)
-	p := studentAbove((z-m.up.centre)/m.up.scale, m.up.nu)
+	p := m.up.above(z, m.per)
 	if events := mu / m.unit; events < 50*smallMean {
 		share := 1 / (1 + events/smallMean)
 		p = share*negativeBinomialAbove(math.Ceil(x/m.unit), events, m.phi) + (1-share)*p
-	}
-	if z <= m.third {
-		count := 1.0
-		for _, r := range m.z {
-			if r >= z {
-				count++
-			}
-		}
-		p = math.Max(p, count/float64(len(m.z)+1))
 	}
 	return p
 }
 
 // below is the chance of x or less where mu is expected.
 func (m *model) below(mu, x float64) float64 {
-	z := m.even(mu) - m.even(x)
-	return studentAbove((z-m.down.centre)/m.down.scale, m.down.nu)
+	return m.down.above(m.even(mu)-m.even(x), m.per)
 }
 
-// quantile is where a chance of band lies above (side 1) or below (side -1).
+// quantile is where a chance of band lies above (side 1) or below (side -1): a
+// few steps of regula falsi (Illinois) on the logarithm of the chance.
 func (m *model) quantile(mu float64, side int) float64 {
-	chance := m.above
-	lo, hi := mu, 2*mu+10*m.unit
-	if side < 0 {
-		chance = m.below
-		lo, hi = 0, mu
-	} else {
-		for i := 0; i < 60 && chance(mu, hi) > band; i++ {
-			lo, hi = hi, 2*hi
+	centre := m.even(mu)
+	value := func(d float64) float64 { return m.uneven(centre + float64(side)*d) }
+	miss := func(d float64) float64 {
+		if side > 0 {
+			return math.Log(m.above(mu, value(d))+1e-300) - math.Log(band)
 		}
+		return math.Log(m.below(mu, value(d))+1e-300) - math.Log(band)
 	}
-	for range 24 {
-		mid := (lo + hi) / 2
-		if (chance(mu, mid) > band) == (side > 0) {
-			lo = mid
+	lo, hi := 0.0, 3.0
+	flo, fhi := miss(lo), miss(hi)
+	if flo <= 0 {
+		return mu
+	}
+	for i := 0; i < 12 && fhi > 0; i++ {
+		lo, flo, hi = hi, fhi, hi*1.7
+		fhi = miss(hi)
+	}
+	for range 6 {
+		if fhi >= 0 {
+			break
+		}
+		mid := (lo*fhi - hi*flo) / (fhi - flo)
+		f := miss(mid)
+		if math.Abs(f) < 0.02 {
+			return value(mid)
+		}
+		if f > 0 {
+			lo, flo = mid, f
+			fhi /= 2
 		} else {
-			hi = mid
+			hi, fhi = mid, f
+			flo /= 2
 		}
 	}
-	return hi
+	return value(hi)
 }

@@ -12,7 +12,7 @@ type feed struct {
 	values []float64
 	steps  []int64
 	low    float64
-	w      [4]baseline.Scratch
+	w      [6]baseline.Scratch
 	buf    []float64
 	known  []bool
 	peak   float64
@@ -46,15 +46,22 @@ func (f *feed) next(t int64, v float64) (float64, string) {
 	}
 	s := baseline.Series{Start: t - int64(len(f.buf))*step, Step: step, Value: f.buf}
 	row := baseline.Judge(s, t, v+off, baseline.Either, &f.w[0]).Chance
-	hour, rough := 1.0, 1.0
+	hour, rough, change, six := 1.0, 1.0, 1.0, 1.0
+	value := func(i int) float64 { return f.values[i] + off }
 	if step < 3600 {
-		hour = f.hourly(1, func(i int) float64 { return f.values[i] + off })
-		rough = f.hourly(2, func(i int) float64 {
+		hour = f.spans(1, 3600, value)
+		rough = f.spans(2, 3600, func(i int) float64 {
 			if i == 0 {
 				return 0
 			}
 			return math.Abs(f.values[i] - f.values[i-1])
 		})
+	}
+	if step < 21600 {
+		six = f.spans(3, 21600, value)
+	}
+	if step < 3600 {
+		change = f.changes(4, 3600, value)
 	}
 	p := 3 * math.Min(row, math.Min(hour, rough))
 	sc := math.Max(0, -math.Log10(p))
@@ -67,38 +74,55 @@ func (f *feed) next(t int64, v float64) (float64, string) {
 		f.peak = sc
 		f.last = n
 	}
-	return math.Min(res/300, 1), fmt.Sprintf("%.2g/%.2g/%.2g", row, hour, rough)
+	return math.Min(res/300, 1), fmt.Sprintf("%.2g/%.2g/%.2g/%.2g/%.2g", row, hour, rough, six, change)
 }
 
-// hourly judges the mean of the last hour's rows against the hours before it.
-func (f *feed) hourly(view int, value func(int) float64) float64 {
+// spans judges the mean of the last span's rows against the spans before it.
+func (f *feed) spans(view int, span int64, value func(int) float64) float64 {
+	at, k := f.bucket(span, value)
+	if k < 1 {
+		return 1
+	}
+	s := baseline.Series{Start: at - int64(k)*span, Step: span, Value: f.buf[:k], Known: f.known[:k]}
+	return baseline.Judge(s, at, f.buf[k], baseline.Either, &f.w[view]).Chance
+}
+
+func (f *feed) changes(view int, span int64, value func(int) float64) float64 {
+	at, k := f.bucket(span, value)
+	if k < 2 {
+		return 1
+	}
+	for i := k; i > 0; i-- {
+		f.buf[i] = math.Abs(f.buf[i] - f.buf[i-1])
+		f.known[i] = f.known[i] && f.known[i-1]
+	}
+	f.known[0] = false
+	s := baseline.Series{Start: at - int64(k)*span, Step: span, Value: f.buf[:k], Known: f.known[:k]}
+	return baseline.Judge(s, at, f.buf[k], baseline.Above, &f.w[view]).Chance
+}
+
+// bucket fills buf with the means of the spans up to now, the last at k.
+func (f *feed) bucket(span int64, value func(int) float64) (int64, int) {
 	n := len(f.values)
 	t := f.times[n-1]
 	f.buf, f.known = f.buf[:0], f.known[:0]
 	sum, got := 0.0, 0
-	edge := t - 3600
+	edge := t - span
 	for i := n - 1; i >= 0 && len(f.buf) <= hoursKept; i-- {
 		for f.times[i] <= edge && len(f.buf) <= hoursKept {
 			f.buf = append(f.buf, sum/math.Max(float64(got), 1))
 			f.known = append(f.known, got > 0)
 			sum, got = 0, 0
-			edge -= 3600
+			edge -= span
 		}
 		sum += value(i)
 		got++
 	}
-	if len(f.buf) < 2 {
-		return 1
-	}
-	// Newest first so far.
 	for i, j := 0, len(f.buf)-1; i < j; i, j = i+1, j-1 {
 		f.buf[i], f.buf[j] = f.buf[j], f.buf[i]
 		f.known[i], f.known[j] = f.known[j], f.known[i]
 	}
-	k := len(f.buf) - 1
-	at := t - 3600
-	s := baseline.Series{Start: at - int64(k)*3600, Step: 3600, Value: f.buf[:k], Known: f.known[:k]}
-	return baseline.Judge(s, at, f.buf[k], baseline.Either, &f.w[view]).Chance
+	return t - span, len(f.buf) - 1
 }
 
 // step is the usual time between two rows, as far as seen, rounded to a divisor of a day.
