@@ -1,9 +1,9 @@
 // Package baseline says what one key's next bucket should hold, judging by the
 // closed buckets before it, and how surprising what it holds is.
 //
-// The baseline is a level times a season. The level of a day is the mean of the
-// middle three of the seven days before it, so two days of anything do not move
-// it and a lasting change is followed after three to five. The season is none,
+// The baseline is a level times a season. The level of a day is the
+// median of the seven days before it, so three days of anything do not move it and
+// a lasting change is followed after four. The season is none,
 // hour of day or hour of week, whichever would have predicted the history best.
 // Noise grows with the expectation as counts do (variance = unit·μ + φ·μ²);
 // on the scale that makes it even, it is a Student-t whose centre, scale and
@@ -113,12 +113,16 @@ type Scratch struct {
 }
 
 // Judge says what s expects of the bucket that begins at t and how surprising
-// observed is there. Only buckets of s before t count.
+// observed is there. Only buckets of s before t count. Where t lies more than a
+// week after the last of them, it knows no more than while Learning.
 func Judge(s Series, t int64, observed float64, side Side, w *Scratch) Judged {
-	at := int(floorDiv(t-s.Start, s.Step))
-	if at < len(s.Value) {
-		s.Value = s.Value[:max(at, 0)]
+	at := 0
+	if s.Step > 0 && t > s.Start {
+		at = int((t - s.Start) / s.Step)
 	}
+	s.Value = s.Value[:min(at, len(s.Value))]
+	unknown := math.IsNaN(observed)
+	observed = math.Min(math.Max(observed, 0), greatest)
 	m, ok := fit(s, at, w)
 	out := Judged{Chance: 1, Days: m.days, Season: m.season, Level: m.level, Spread: math.Sqrt(m.phi)}
 	switch {
@@ -135,7 +139,7 @@ func Judge(s Series, t int64, observed float64, side Side, w *Scratch) Judged {
 	out.Low, out.High = m.quantile(mu, -1), m.quantile(mu, 1)
 	above := m.above(mu, observed)
 	if shifted := max(m.at(at-m.hour), m.at(at+m.hour)); above < shiftBelow && shifted > mu {
-		if p := m.above(shifted, observed); p > above*10 {
+		if p := math.Min(m.above(shifted, observed), shiftBelow); p > above*10 {
 			above, out.Shifted = p, true
 		}
 	}
@@ -150,17 +154,16 @@ func Judge(s Series, t int64, observed float64, side Side, w *Scratch) Judged {
 	if side == Either {
 		out.Chance = math.Min(1, 2*math.Min(above, m.below(mu, observed)))
 	}
-	if !(out.Chance >= smallest) { // also for NaN
-		out.Chance = smallest
-		if math.IsNaN(observed) {
-			out.Chance = 1
-		}
+	out.Chance = math.Max(out.Chance, smallest)
+	if unknown {
+		out.Chance = 1
 	}
 	return out
 }
 
-// shiftBelow is the chance from which on a clock change is thought of: so seldom
-// that the tolerance does not blunt the score of ordinary buckets.
+// shiftBelow is the chance from which on a clock change is thought of, and that
+// what it explains is given: so seldom that ordinary buckets are judged as ever,
+// so often that nobody is told.
 const shiftBelow = 1e-3
 
 func floorDiv(a, b int64) int64 {

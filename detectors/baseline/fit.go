@@ -27,17 +27,30 @@ type tail struct {
 }
 
 const (
-	residualDays = 28   // that noise is learnt from
-	shrink       = 30   // events that a level or a slot must have seen to stand for itself
-	loud         = 30   // times the middle: clipped in a day's mean
-	smallMean    = 20   // events at which negative binomial and Student-t count alike
-	fewNu        = 6    // degrees of freedom before anything is known of the tail
-	fewResiduals = 200  // residuals as good as that
-	fewDays      = 5    // days before their greatest residuals are thought of
+	residualDays = 28    // that noise is learnt from
+	shrink       = 30    // events that a level or a slot must have seen to stand for itself
+	loud         = 30    // times the middle: clipped in a day's mean
+	smallMean    = 20    // events at which negative binomial and Student-t count alike
+	fewNu        = 6     // degrees of freedom before anything is known of the tail
+	fewResiduals = 200   // residuals as good as that
+	fewDays      = 5     // days before their greatest residuals are thought of
+	fewBuckets   = 12    // buckets, however long, before anything is said
+	greatest     = 1e100 // a greater value is unknown
+	tiny         = 1e-12
+	episode      = 4    // deviations: longer than two buckets beyond, it is no noise
 	floorUnit    = 0.01 // of the level: the grain of what is measured, not counted
 )
 
 func fit(s Series, at int, w *Scratch) (model, bool) {
+	switch {
+	case !(s.Unit > 0):
+		s.Unit = 0
+	default:
+		s.Unit = math.Min(math.Max(s.Unit, tiny), 1/tiny)
+	}
+	if s.Step <= 0 || s.Known != nil && len(s.Known) < len(s.Value) {
+		return model{}, false
+	}
 	n := len(s.Value)
 	per := int(max(day/s.Step, 1))
 	m := model{hour: int(hour / s.Step), unit: s.Unit, bias: 1, per: per}
@@ -48,7 +61,7 @@ func fit(s Series, at int, w *Scratch) (model, bool) {
 	w.root = resize(w.root, n)
 	known, rootSum := 0, 0.0
 	for i, x := range s.Value {
-		if s.Known != nil && !s.Known[i] || !(x >= 0) || x > 1e300 {
+		if s.Known != nil && !s.Known[i] || !(x >= 0) || x > greatest {
 			w.root[i] = math.NaN()
 			continue
 		}
@@ -57,19 +70,20 @@ func fit(s Series, at int, w *Scratch) (model, bool) {
 		known++
 	}
 	m.days = float64(known) / float64(per)
-	if known < per || known < 12 {
+	if known < per || known < fewBuckets || at-n > week*per {
 		return m, false
 	}
-	if !m.levels(s, at, per, loud*rootSum/float64(known)*rootSum/float64(known)+8*s.Unit, known, w) {
-		return m, false
-	}
+	mean := rootSum / float64(known)
+	clip := loud*mean*mean + 8*s.Unit
+	m.levels(s, at, per, clip, known, w)
 	m.seasons(s, at, per, w)
+	m.relevel(s, at, per, clip, w)
 	m.noise(s, at, per, w)
 	return m, true
 }
 
 // levels gives each day, counted back from at, the level of the seven before it.
-func (m *model) levels(s Series, at, per int, clip float64, known int, w *Scratch) bool {
+func (m *model) levels(s Series, at, per int, clip float64, known int, w *Scratch) {
 	n := len(s.Value)
 	count := (at + per - 1) / per
 	w.blocks = resize(w.blocks, count)
@@ -106,10 +120,10 @@ func (m *model) levels(s Series, at, per int, clip float64, known int, w *Scratc
 	}
 	grain := s.Unit
 	if grain == 0 {
-		grain = floorUnit * long
+		grain = math.Max(floorUnit*long, tiny)
 		m.unit = grain
 	}
-	m.least = math.Max(grain/float64(known), 1e-12)
+	m.least = math.Max(grain/float64(known), tiny*tiny)
 	long = math.Max(long, m.least)
 	w.level = resize(w.level, count+1)
 	w.rootLevel = resize(w.rootLevel, count+1)
@@ -128,15 +142,7 @@ func (m *model) levels(s Series, at, per int, clip float64, known int, w *Scratc
 		l := long
 		if k := len(w.slot); k > 0 {
 			insertionSort(w.slot)
-			cut := (k - 1) / 3
-			if k == 3 {
-				cut = 1
-			}
-			sum := 0.0
-			for _, b := range w.slot[cut : k-cut] {
-				sum += b
-			}
-			l = sum / float64(k-2*cut)
+			l = (w.slot[(k-1)/2] + w.slot[k/2]) / 2
 			seen := l * float64(k*per)
 			if s.Unit > 0 {
 				l = (l*seen + long*shrink*s.Unit) / (seen + shrink*s.Unit)
@@ -146,7 +152,43 @@ func (m *model) levels(s Series, at, per int, clip float64, known int, w *Scratc
 		w.rootLevel[j+1] = math.Sqrt(w.level[j+1])
 	}
 	m.level = w.level[0]
-	return true
+}
+
+// relevel takes today's level again, from what is left of each of the last seven
+// days once the season is taken out: so that it does not matter which days, or
+// which hours of them, are unknown.
+func (m *model) relevel(s Series, at, per int, clip float64, w *Scratch) {
+	if m.season == None {
+		return
+	}
+	n := len(s.Value)
+	w.slot = w.slot[:0]
+	events := 0.0
+	for j := range week {
+		from := max(at-per*(j+1), 0)
+		k := (m.first + from) % len(m.factor)
+		sum, share, got := 0.0, 0.0, 0
+		for i := from; i < min(at-per*j, n); i++ {
+			if !isUnknown(w.root[i]) {
+				f := m.factor[k]
+				sum += math.Min(s.Value[i], math.Max(clip, 4*f*m.level))
+				share += f
+				got++
+			}
+			if k++; k == len(m.factor) {
+				k = 0
+			}
+		}
+		if got*3 >= per && share > 0 {
+			w.slot = append(w.slot, sum/share)
+			events += sum
+		}
+	}
+	if k := len(w.slot); k >= 3 {
+		insertionSort(w.slot)
+		own := (w.slot[(k-1)/2] + w.slot[k/2]) / 2
+		m.level = math.Max((own*events+m.level*shrink*s.Unit)/(events+shrink*s.Unit+tiny), m.least)
+	}
 }
 
 // seasons estimates the factor of each slot of each season and keeps the season
@@ -234,8 +276,12 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 			sumMu += mu
 		}
 	}
-	if s.Unit > 0 && sumMu > 0 {
-		m.bias = math.Min(math.Max((sumX+s.Unit)/(sumMu+s.Unit), 0.5), 2)
+	ratio := math.Min(math.Max((sumX+m.unit)/(sumMu+m.unit), 0.5), 2)
+	if s.Unit > 0 {
+		m.bias = ratio
+	}
+	if m.season != None {
+		m.level /= ratio // relevel's is a mean, those of the history were centres
 	}
 	// Each residual's own φ, as if it were one deviation off; 68% are less than that.
 	w.z = resize(w.z, n)[:0]
@@ -256,9 +302,12 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 	w.slot = resize(w.slot, 2*n)
 	tops, bottoms := w.slot[:0:n], w.slot[n:n:2*n]
 	top, bottom := math.Inf(-1), math.Inf(-1)
+	slope, offset, scale := m.phi/m.unit, m.phi*0.375, 2/math.Sqrt(m.phi)
 	for i := from; i < n; i++ {
 		if !isUnknown(w.root[i]) {
-			z := m.even(s.Value[i]) - m.even(w.mu[i])
+			x, mu := slope*s.Value[i]+offset, slope*w.mu[i]+offset
+			// even(value) - even(expected), with one logarithm.
+			z := scale * math.Log((math.Sqrt(x)+math.Sqrt(1+x))/(math.Sqrt(mu)+math.Sqrt(1+mu)))
 			w.z = append(w.z, z)
 			top, bottom = math.Max(top, z), math.Max(bottom, -z)
 		}
@@ -267,6 +316,7 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 			top, bottom = math.Inf(-1), math.Inf(-1)
 		}
 	}
+	w.z = withoutEpisodes(w.z)
 	got := float64(len(w.z))
 	wide := inSample(float64(n)/float64(len(q))) * math.Sqrt(1+2/m.days)
 	quantile := func(p float64) float64 { return selectRank(w.z, int(p*(got-1)+0.5)) }
@@ -275,6 +325,33 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 	m.down = newTail(-half, half-quantile(0.16), half-quantile(0.025), wide, got)
 	m.up.days(tops, wide)
 	m.down.days(bottoms, wide)
+}
+
+// withoutEpisodes takes out runs of three or more residuals that lie far off on
+// the same side: what lasts is an episode, however heavy the noise's tail.
+func withoutEpisodes(z []float64) []float64 {
+	kept, run, side := z[:0], 0, 0
+	for _, x := range z {
+		now := 0
+		if math.Abs(x) > episode {
+			now = int(math.Copysign(1, x))
+		}
+		if now == 0 || now != side {
+			run = 0
+		}
+		side = now
+		switch {
+		case now != 0 && run == 2:
+			kept, run = kept[:len(kept)-2], 3
+		case now != 0 && run > 2:
+		default:
+			kept = append(kept, x)
+			if now != 0 {
+				run++
+			}
+		}
+	}
+	return kept
 }
 
 // newTail fits one side of a Student-t to how far the 84% and 97.5% quantiles
@@ -341,7 +418,7 @@ func (m *model) above(mu, x float64) float64 {
 	p := m.up.above(z, m.per)
 	if events := mu / m.unit; events < 50*smallMean {
 		share := 1 / (1 + events/smallMean)
-		p = share*negativeBinomialAbove(math.Ceil(x/m.unit), events, m.phi) + (1-share)*p
+		p = share*negativeBinomialAbove(math.Ceil(math.Min(x/m.unit, 1e9)), events, m.phi) + (1-share)*p
 	}
 	return p
 }

@@ -49,6 +49,10 @@ func recurs(s Series, m *model, t int64, at int, high float64) (Job, float64, fl
 		}
 		return math.Sqrt(a) * math.Sqrt(b), math.Abs(math.Log(a / b)), true
 	}
+	// alone says that what was at i did not come each week or fortnight.
+	alone := func(i int) bool {
+		return burst(i-week*days) == 0 && burst(i+week*days) == 0 && burst(i-2*week*days) == 0 && burst(i+2*week*days) == 0
+	}
 	spread := math.Max(jobSpread, math.Sqrt(m.phi))
 	if size, apart, ok := two(week); ok {
 		return EachWeek, size, math.Max(spread, apart/2)
@@ -58,7 +62,7 @@ func recurs(s Series, m *model, t int64, at int, high float64) (Job, float64, fl
 	}
 	for _, ago := range monthsAgo(t) {
 		i := at - int((t-ago)/s.Step)
-		if size := burst(i); size > 0 && brief(i) {
+		if size := burst(i); size > 0 && brief(i) && alone(i) {
 			return EachMonth, size, spread
 		}
 	}
@@ -76,7 +80,7 @@ func monthsAgo(t int64) [3]int64 {
 	same := before.AddDate(0, 0, min(d, before.Day())-before.Day())
 	fromEnd := before.AddDate(0, 0, -(last - d))
 	weeks := int64(4)
-	if p := now.AddDate(0, 0, -28); p.Month() == m {
+	if (now.AddDate(0, 0, -28).Day()-1)/week != (d-1)/week {
 		weeks = 5
 	}
 	return [3]int64{same.Unix() + clock, fromEnd.Unix() + clock, t - weeks*week*day}
