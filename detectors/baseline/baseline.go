@@ -145,7 +145,7 @@ func Judge(s Series, t int64, observed float64, side Side, w *Scratch) Judged {
 	}
 	if j, size, spread := recurs(s, &m, t, at, out.High); j != NoJob {
 		out.Job, out.Expected = j, size
-		out.High = math.Max(out.High, size*math.Exp(spread*jobTail))
+		out.High = math.Min(math.Max(out.High, size*math.Exp(spread*jobTail)), greatest)
 		if observed > 0 {
 			above = math.Max(above, studentAbove(math.Log(observed/size)/spread, jobFreedom))
 		}

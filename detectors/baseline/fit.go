@@ -400,7 +400,7 @@ func (m *model) even(x float64) float64 {
 // uneven is the inverse of even.
 func (m *model) uneven(z float64) float64 {
 	y := math.Sinh(math.Max(z, 0) * math.Sqrt(m.phi) / 2)
-	return math.Max(m.unit*(y*y/m.phi-0.375), 0)
+	return math.Min(math.Max(m.unit*(y*y/m.phi-0.375), 0), greatest)
 }
 
 // at is the expectation of bucket i, in or after the history, at today's level.

@@ -24,7 +24,7 @@ func recurs(s Series, m *model, t int64, at int, high float64) (Job, float64, fl
 	burst := func(i int) float64 {
 		top := 0.0
 		for k := i - hourBuckets; k <= i+hourBuckets; k++ {
-			if k < 0 || k >= len(s.Value) || s.Known != nil && !s.Known[k] || math.IsInf(s.Value[k], 1) {
+			if k < 0 || k >= len(s.Value) || s.Known != nil && !s.Known[k] || !(s.Value[k] <= greatest) {
 				continue
 			}
 			if x := s.Value[k]; x > top && x > high*math.Max(m.at(k)/usual, 1) {
