@@ -102,14 +102,15 @@ const (
 // Scratch is memory that Judge uses again: a call allocates nothing once it has
 // seen a series of that length. It is not for concurrent use.
 type Scratch struct {
-	level     []float64 // of each bucket's day, before the season
-	rootLevel []float64
-	root      []float64 // √value, NaN where unknown
-	factor    [3][]float64
-	blocks    []float64
-	slot      []float64
-	z         []float64
-	mu        []float64
+	level       []float64 // of each bucket's day, before the season
+	inverse     []float64 // 1/level
+	rootInverse []float64 // 1/√level
+	root        []float64 // √value, NaN where unknown
+	factor      [3][]float64
+	blocks      []float64
+	slot        []float64
+	z           []float64
+	mu          []float64
 }
 
 // Judge says what s expects of the bucket that begins at t and how surprising

@@ -126,7 +126,8 @@ func (m *model) levels(s Series, at, per int, clip float64, known int, w *Scratc
 	m.least = math.Max(grain/float64(known), tiny*tiny)
 	long = math.Max(long, m.least)
 	w.level = resize(w.level, count+1)
-	w.rootLevel = resize(w.rootLevel, count+1)
+	w.inverse = resize(w.inverse, count+1)
+	w.rootInverse = resize(w.rootInverse, count+1)
 	for j := -1; j < count; j++ {
 		w.slot = w.slot[:0]
 		for k := j + 1; k < count && k <= j+week; k++ {
@@ -149,7 +150,8 @@ func (m *model) levels(s Series, at, per int, clip float64, known int, w *Scratc
 			}
 		}
 		w.level[j+1] = math.Max(l, m.least)
-		w.rootLevel[j+1] = math.Sqrt(w.level[j+1])
+		w.inverse[j+1] = 1 / w.level[j+1]
+		w.rootInverse[j+1] = math.Sqrt(w.inverse[j+1])
 	}
 	m.level = w.level[0]
 }
@@ -217,18 +219,18 @@ func (m *model) seasons(s Series, at, per int, w *Scratch) {
 				events := 0.0
 				for i, b := i0, (at-1-i0)/per+1; i < n; i, b = i+stride, b-stride/per {
 					if !isUnknown(w.root[i]) {
-						w.slot = append(w.slot, s.Value[i]/w.level[b])
+						w.slot = append(w.slot, s.Value[i]*w.inverse[b])
 						events += w.level[b]
 					}
 				}
 				if len(w.slot) > 0 {
-					own := middle(w.slot, 0.5)
+					own := middle(w.slot)
 					f[k] = (own*events + f[k]*shrink*s.Unit) / (events + shrink*s.Unit)
 				}
 			}
 			root := math.Sqrt(f[k])
 			for i, b := i0, (at-1-i0)/per+1; i < n; i, b = i+stride, b-stride/per {
-				if d := math.Abs(w.root[i]/w.rootLevel[b] - root); d < 1 {
+				if d := math.Abs(w.root[i]*w.rootInverse[b] - root); d < 1 {
 					miss += d
 					got++
 				} else if d >= 1 {
@@ -319,10 +321,19 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 	w.z = withoutEpisodes(w.z)
 	got := float64(len(w.z))
 	wide := inSample(float64(n)/float64(len(q))) * math.Sqrt(1+2/m.days)
-	quantile := func(p float64) float64 { return selectRank(w.z, int(p*(got-1)+0.5)) }
-	half := quantile(0.5)
-	m.up = newTail(half, quantile(0.84)-half, quantile(0.975)-half, wide, got)
-	m.down = newTail(-half, half-quantile(0.16), half-quantile(0.025), wide, got)
+	// Outwards from the middle, so that each search has less to look through.
+	var q025, q16, half, q84, q975 float64
+	if last := len(w.z) - 1; last >= 0 {
+		rank := func(share float64) int { return int(share*float64(last) + 0.5) }
+		half = selectRank(w.z, rank(0.5))
+		upper := rank(0.5)
+		q84 = selectRank(w.z[upper:], rank(0.84)-upper)
+		q975 = selectRank(w.z[rank(0.84):], rank(0.975)-rank(0.84))
+		q16 = selectRank(w.z[:upper+1], rank(0.16))
+		q025 = selectRank(w.z[:rank(0.16)+1], rank(0.025))
+	}
+	m.up = newTail(half, q84-half, q975-half, wide, got)
+	m.down = newTail(-half, half-q16, half-q025, wide, got)
 	m.up.days(tops, wide)
 	m.down.days(bottoms, wide)
 }

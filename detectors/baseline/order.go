@@ -2,10 +2,16 @@ package baseline
 
 import "math"
 
-// middle is the mean of the middle of v, at least a fraction keep of it; it sorts v.
-func middle(v []float64, keep float64) float64 {
-	insertionSort(v)
-	cut := int(float64(len(v)) * (1 - keep) / 2)
+// middle is the mean of the middle half of v (the interquartile mean), which it
+// reorders.
+func middle(v []float64) float64 {
+	cut := len(v) / 4
+	if len(v) <= 24 {
+		insertionSort(v)
+	} else {
+		selectRank(v, cut)
+		selectRank(v[cut:], len(v)-2*cut-1)
+	}
 	v = v[cut : len(v)-cut]
 	sum := 0.0
 	for _, x := range v {
