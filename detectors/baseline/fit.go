@@ -92,7 +92,11 @@ func (m *model) levels(s Series, at, per int, clip float64, known int, w *Scratc
 		sum, got := 0.0, 0
 		for i := max(at-per*(j+1), 0); i < min(at-per*j, n); i++ {
 			if !isUnknown(w.root[i]) {
-				sum += math.Min(s.Value[i], clip)
+				x := s.Value[i]
+				if x > clip {
+					x = clip
+				}
+				sum += x
 				got++
 			}
 		}
@@ -289,7 +293,10 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 	w.z = resize(w.z, n)[:0]
 	for i := from; i < n; i++ {
 		if !isUnknown(w.root[i]) {
-			mu := math.Max(w.mu[i]*m.bias, m.least)
+			mu := w.mu[i] * m.bias
+			if mu < m.least {
+				mu = m.least
+			}
 			w.mu[i] = mu
 			r := s.Value[i] - mu
 			w.z = append(w.z, (r*r-m.unit*mu)/(mu*mu))
@@ -311,7 +318,12 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 			// even(value) - even(expected), with one logarithm.
 			z := scale * math.Log((math.Sqrt(x)+math.Sqrt(1+x))/(math.Sqrt(mu)+math.Sqrt(1+mu)))
 			w.z = append(w.z, z)
-			top, bottom = math.Max(top, z), math.Max(bottom, -z)
+			if z > top {
+				top = z
+			}
+			if -z > bottom {
+				bottom = -z
+			}
 		}
 		if (at-1-i)%per == 0 && !math.IsInf(top, -1) {
 			tops, bottoms = append(tops, top), append(bottoms, bottom)
