@@ -1,147 +1,172 @@
 package main
 
 import (
-	"fmt"
 	"math"
+	"slices"
 
 	"github.com/overreach/overreach/detectors/baseline"
 )
 
+// A feed turns rows into scores, a row at a time. The benchmark's rows are not
+// hourly counts of a partner, so it translates: it asks the baseline about the
+// row, the last hour's mean and the last six hours' mean, on either side. How
+// surprising each is it holds against how surprising the series was so far,
+// since all series are read at one threshold; and it tells an episode once.
 type feed struct {
 	times  []int64
 	values []float64
-	steps  []int64
 	low    float64
-	w      [6]baseline.Scratch
-	buf    []float64
-	known  []bool
+	views  [3]view
 	peak   float64
 	last   int
+	buf    []float64
+	known  []bool
 }
 
 const (
 	rowsKept  = 4032
-	hoursKept = 1344
+	spansKept = 1344
+	enough    = 20  // rows before the first is judged
+	quiet     = 200 // rows after which an episode is over
+	worse     = 1.5 // by which an episode must surpass what was told of it
 )
 
-func (f *feed) next(t int64, v float64) (float64, string) {
+var weights = [3]float64{1, 1, 0.5}
+
+// next is the score of a row.
+func (f *feed) next(t int64, v float64) float64 {
 	if len(f.values) == 0 {
-		f.low = v
-		f.last = -1 << 30
+		f.low, f.last = v, -quiet-1
 	}
-	f.low = math.Min(f.low, v)
-	f.times = append(f.times, t)
-	f.values = append(f.values, v)
+	f.low = min(f.low, v)
+	f.times, f.values = append(f.times, t), append(f.values, v)
 	n := len(f.values)
-	if n < 20 {
-		return 0, ""
+	if n < enough {
+		return 0
 	}
 	step := f.step()
-	off := -math.Min(f.low, 0)
-	// The row itself.
-	from := max(0, n-1-rowsKept)
-	f.buf = f.buf[:0]
-	for _, x := range f.values[from : n-1] {
-		f.buf = append(f.buf, x+off)
+	total := weights[0] * f.views[0].surprise(f.row(step))
+	for i, span := range []int64{3600, 6 * 3600} {
+		chance := 1.0
+		if step < span {
+			chance = f.span(span, &f.views[i+1].scratch)
+		}
+		total += weights[i+1] * f.views[i+1].surprise(chance)
 	}
-	s := baseline.Series{Start: t - int64(len(f.buf))*step, Step: step, Value: f.buf}
-	row := baseline.Judge(s, t, v+off, baseline.Either, &f.w[0]).Chance
-	hour, rough, change, six := 1.0, 1.0, 1.0, 1.0
-	value := func(i int) float64 { return f.values[i] + off }
-	if step < 3600 {
-		hour = f.spans(1, 3600, value)
-		rough = f.spans(2, 3600, func(i int) float64 {
-			if i == 0 {
-				return 0
-			}
-			return math.Abs(f.values[i] - f.values[i-1])
-		})
-	}
-	if step < 21600 {
-		six = f.spans(3, 21600, value)
-	}
-	if step < 3600 {
-		change = f.changes(4, 3600, value)
-	}
-	p := 3 * math.Min(row, math.Min(hour, rough))
-	sc := math.Max(0, -math.Log10(p))
-	if n-f.last > 24*int(3600/min(step, 3600)) {
+	if n-f.last > quiet {
 		f.peak = 0
 	}
-	res := 0.0
-	if sc > f.peak+1 {
-		res = sc
-		f.peak = sc
-		f.last = n
+	if total <= 0 || total <= f.peak+worse {
+		return 0
 	}
-	return math.Min(res/300, 1), fmt.Sprintf("%.2g/%.2g/%.2g/%.2g/%.2g", row, hour, rough, six, change)
+	f.peak, f.last = total, n
+	return math.Min(total/100, 1)
 }
 
-// spans judges the mean of the last span's rows against the spans before it.
-func (f *feed) spans(view int, span int64, value func(int) float64) float64 {
-	at, k := f.bucket(span, value)
-	if k < 1 {
-		return 1
+// above0 moves a value so that none so far is negative.
+func (f *feed) above0(v float64) float64 { return v - min(f.low, 0) }
+
+func (f *feed) row(step int64) float64 {
+	n := len(f.values)
+	f.buf = f.buf[:0]
+	for _, x := range f.values[max(0, n-1-rowsKept) : n-1] {
+		f.buf = append(f.buf, f.above0(x))
 	}
-	s := baseline.Series{Start: at - int64(k)*span, Step: span, Value: f.buf[:k], Known: f.known[:k]}
-	return baseline.Judge(s, at, f.buf[k], baseline.Either, &f.w[view]).Chance
+	t := f.times[n-1]
+	s := baseline.Series{Start: t - int64(len(f.buf))*step, Step: step, Value: f.buf}
+	return baseline.Judge(s, t, f.above0(f.values[n-1]), baseline.Either, &f.views[0].scratch).Chance
 }
 
-func (f *feed) changes(view int, span int64, value func(int) float64) float64 {
-	at, k := f.bucket(span, value)
-	if k < 2 {
-		return 1
-	}
-	for i := k; i > 0; i-- {
-		f.buf[i] = math.Abs(f.buf[i] - f.buf[i-1])
-		f.known[i] = f.known[i] && f.known[i-1]
-	}
-	f.known[0] = false
-	s := baseline.Series{Start: at - int64(k)*span, Step: span, Value: f.buf[:k], Known: f.known[:k]}
-	return baseline.Judge(s, at, f.buf[k], baseline.Above, &f.w[view]).Chance
-}
-
-// bucket fills buf with the means of the spans up to now, the last at k.
-func (f *feed) bucket(span int64, value func(int) float64) (int64, int) {
+// span judges the mean of the last span's rows against the spans before it.
+func (f *feed) span(span int64, w *baseline.Scratch) float64 {
 	n := len(f.values)
 	t := f.times[n-1]
 	f.buf, f.known = f.buf[:0], f.known[:0]
-	sum, got := 0.0, 0
-	edge := t - span
-	for i := n - 1; i >= 0 && len(f.buf) <= hoursKept; i-- {
-		for f.times[i] <= edge && len(f.buf) <= hoursKept {
-			f.buf = append(f.buf, sum/math.Max(float64(got), 1))
+	sum, got, edge := 0.0, 0, t-span
+	for i := n - 1; i >= 0 && len(f.buf) <= spansKept; i-- {
+		for f.times[i] <= edge && len(f.buf) <= spansKept {
+			f.buf = append(f.buf, sum/max(float64(got), 1))
 			f.known = append(f.known, got > 0)
-			sum, got = 0, 0
-			edge -= span
+			sum, got, edge = 0, 0, edge-span
 		}
-		sum += value(i)
+		sum += f.above0(f.values[i])
 		got++
 	}
-	for i, j := 0, len(f.buf)-1; i < j; i, j = i+1, j-1 {
-		f.buf[i], f.buf[j] = f.buf[j], f.buf[i]
-		f.known[i], f.known[j] = f.known[j], f.known[i]
+	k := len(f.buf) - 1
+	if k < 1 {
+		return 1
 	}
-	return t - span, len(f.buf) - 1
+	slices.Reverse(f.buf)
+	slices.Reverse(f.known)
+	at := t - span
+	s := baseline.Series{Start: at - int64(k)*span, Step: span, Value: f.buf[:k], Known: f.known[:k]}
+	return baseline.Judge(s, at, f.buf[k], baseline.Either, w).Chance
 }
 
-// step is the usual time between two rows, as far as seen, rounded to a divisor of a day.
+// step is the usual time between two of the first rows, as a divisor of a day.
 func (f *feed) step() int64 {
-	n := min(len(f.times), 100)
-	var d []int64
-	for i := 1; i < n; i++ {
-		d = append(d, f.times[i]-f.times[i-1])
+	var gaps []int64
+	for i := 1; i < min(len(f.times), 100); i++ {
+		gaps = append(gaps, f.times[i]-f.times[i-1])
 	}
-	for i := 1; i < len(d); i++ {
-		for j := i; j > 0 && d[j] < d[j-1]; j-- {
-			d[j], d[j-1] = d[j-1], d[j]
-		}
-	}
-	m := d[len(d)/2]
-	for _, c := range []int64{60, 120, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 14400, 86400} {
-		if m <= c+c/4 {
+	slices.Sort(gaps)
+	usual := gaps[len(gaps)/2]
+	for _, c := range []int64{60, 120, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 14400} {
+		if usual <= c+c/4 {
 			return c
 		}
 	}
 	return 86400
+}
+
+// A view holds a chance against the series' own past: it learns where the most
+// surprising row of a block of rows usually lies, and how far beyond that they
+// reach, and gives the tail of that (Pareto's, the predictive distribution of an
+// exponential whose mean was estimated), as -log10.
+type view struct {
+	scratch baseline.Scratch
+	blocks  []float64 // sorted
+	rows    int
+	top     float64
+	middle  float64
+	reach   float64
+}
+
+const (
+	block       = 60  // rows
+	before      = 15  // blocks that a series is thought to have had before its first
+	priorMiddle = 1.2 // of those
+	priorReach  = 0.3 // of those
+	learnt      = 8.0 // a block's greatest counts as this much at most
+	heard       = 30.0
+)
+
+func (v *view) surprise(chance float64) float64 {
+	if v.rows == 0 {
+		v.middle, v.reach = priorMiddle, priorReach
+	}
+	s := min(-math.Log10(chance), heard)
+	n := float64(len(v.blocks) + before)
+	out := 0.0
+	if beyond := s - v.middle; beyond > 0 {
+		out = n * math.Log10(1+beyond/(n*v.reach))
+	}
+	v.top = max(v.top, s)
+	if v.rows++; v.rows%block == 0 {
+		top := min(v.top, learnt)
+		at, _ := slices.BinarySearch(v.blocks, top)
+		v.blocks = slices.Insert(v.blocks, at, top)
+		v.top = 0
+		k := len(v.blocks)
+		v.middle = (v.blocks[k/2]*float64(k) + priorMiddle*before) / float64(k+before)
+		sum, over := priorReach*before, float64(before)
+		for _, b := range v.blocks {
+			if b > v.middle {
+				sum += b - v.middle
+				over++
+			}
+		}
+		v.reach = sum / over
+	}
+	return out
 }

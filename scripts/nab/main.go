@@ -28,8 +28,11 @@ func main() {
 
 func run(dir, out string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "data", "*", "*.csv"))
-	if err != nil || len(files) == 0 {
-		return fmt.Errorf("no series under %s/data (%v)", dir, err)
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("no series under %s/data, want data/FAMILY/NAME.csv", dir)
 	}
 	for _, f := range files {
 		rel, err := filepath.Rel(filepath.Join(dir, "data"), f)
@@ -62,7 +65,7 @@ func series(in, out string) error {
 	}
 	defer w.Close()
 	c := csv.NewWriter(w)
-	if err := c.Write([]string{"timestamp", "anomaly_score", "views"}); err != nil {
+	if err := c.Write([]string{"timestamp", "anomaly_score"}); err != nil {
 		return err
 	}
 	var f feed
@@ -75,8 +78,7 @@ func series(in, out string) error {
 		if err != nil || math.IsNaN(v) {
 			return fmt.Errorf("value %q: %w", row[1], err)
 		}
-		score, views := f.next(at.Unix(), v)
-		if err := c.Write([]string{row[0], strconv.FormatFloat(score, 'g', 9, 64), views}); err != nil {
+		if err := c.Write([]string{row[0], strconv.FormatFloat(f.next(at.Unix(), v), 'g', 9, 64)}); err != nil {
 			return err
 		}
 	}
