@@ -9,14 +9,14 @@ import (
 
 // A feed turns rows into scores, a row at a time. The benchmark's rows are not
 // hourly counts of a partner, so it translates: it asks the baseline about the
-// row, the last hour's mean and the last six hours' mean, on either side. How
-// surprising each is it holds against how surprising the series was so far,
-// since all series are read at one threshold; and it tells an episode once.
+// row and about the last hour's mean, on either side. How surprising each is it
+// holds against how surprising the series was so far, since all series are read
+// at one threshold; and it tells an episode once, unless it gets worse.
 type feed struct {
 	times  []int64
 	values []float64
 	low    float64
-	views  [3]view
+	views  [2]view // of the row, of the last hour
 	peak   float64
 	last   int
 	buf    []float64
@@ -25,13 +25,12 @@ type feed struct {
 
 const (
 	rowsKept  = 4032
+	span      = 3600
 	spansKept = 1344
 	enough    = 20  // rows before the first is judged
 	quiet     = 200 // rows after which an episode is over
 	worse     = 1.5 // by which an episode must surpass what was told of it
 )
-
-var weights = [3]float64{1, 1, 0.5}
 
 // next is the score of a row.
 func (f *feed) next(t int64, v float64) float64 {
@@ -45,13 +44,9 @@ func (f *feed) next(t int64, v float64) float64 {
 		return 0
 	}
 	step := f.step()
-	total := weights[0] * f.views[0].surprise(f.row(step))
-	for i, span := range []int64{3600, 6 * 3600} {
-		chance := 1.0
-		if step < span {
-			chance = f.span(span, &f.views[i+1].scratch)
-		}
-		total += weights[i+1] * f.views[i+1].surprise(chance)
+	total := f.views[0].surprise(f.row(step))
+	if step < span {
+		total += f.views[1].surprise(f.hour())
 	}
 	if n-f.last > quiet {
 		f.peak = 0
@@ -77,8 +72,8 @@ func (f *feed) row(step int64) float64 {
 	return baseline.Judge(s, t, f.above0(f.values[n-1]), baseline.Either, &f.views[0].scratch).Chance
 }
 
-// span judges the mean of the last span's rows against the spans before it.
-func (f *feed) span(span int64, w *baseline.Scratch) float64 {
+// hour judges the mean of the last hour's rows against the hours before it.
+func (f *feed) hour() float64 {
 	n := len(f.values)
 	t := f.times[n-1]
 	f.buf, f.known = f.buf[:0], f.known[:0]
@@ -100,7 +95,7 @@ func (f *feed) span(span int64, w *baseline.Scratch) float64 {
 	slices.Reverse(f.known)
 	at := t - span
 	s := baseline.Series{Start: at - int64(k)*span, Step: span, Value: f.buf[:k], Known: f.known[:k]}
-	return baseline.Judge(s, at, f.buf[k], baseline.Either, w).Chance
+	return baseline.Judge(s, at, f.buf[k], baseline.Either, &f.views[1].scratch).Chance
 }
 
 // step is the usual time between two of the first rows, as a divisor of a day.
