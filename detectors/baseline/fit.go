@@ -14,6 +14,7 @@ type model struct {
 	least  float64   // an expectation is never less
 	unit   float64
 	phi    float64
+	counts float64 // φ of the negative binomial; 0: the key is no count
 	up     tail
 	down   tail
 	per    int // buckets a day
@@ -307,6 +308,9 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 		return
 	}
 	m.phi = math.Min(math.Max(selectRank(w.z, len(w.z)*683/1000), 1e-6), 25)
+	if s.Unit > 0 {
+		m.countPhi(s, from, w)
+	}
 	w.z = w.z[:0]
 	w.slot = resize(w.slot, 2*n)
 	tops, bottoms := w.slot[:0:n], w.slot[n:n:2*n]
@@ -348,6 +352,20 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 	m.down = newTail(-half, half-q16, half-q025, wide, got)
 	m.up.days(tops, wide)
 	m.down.days(bottoms, wide)
+}
+
+// countPhi is φ from moments, where skew hides it from the middle of the
+// residuals, as it does in small counts; each counts as three deviations at most.
+func (m *model) countPhi(s Series, from int, w *Scratch) {
+	over, square := 0.0, 0.0
+	for i := from; i < len(s.Value); i++ {
+		if mu := w.mu[i]; !isUnknown(w.root[i]) {
+			r := s.Value[i] - mu
+			over += math.Min(r*r, 9*(m.unit*mu+m.phi*mu*mu)) - m.unit*mu
+			square += mu * mu
+		}
+	}
+	m.counts = math.Min(math.Max(over/square, m.phi), 25)
 }
 
 // withoutEpisodes takes out runs of three or more residuals that lie far off on
@@ -439,9 +457,9 @@ func (m *model) at(i int) float64 {
 func (m *model) above(mu, x float64) float64 {
 	z := m.even(math.Max(x-m.unit/2, 0)) - m.even(mu)
 	p := m.up.above(z, m.per)
-	if events := mu / m.unit; events < 50*smallMean {
+	if events := mu / m.unit; m.counts > 0 && events < 50*smallMean {
 		share := 1 / (1 + events/smallMean)
-		p = share*negativeBinomialAbove(math.Ceil(math.Min(x/m.unit, 1e9)), events, m.phi) + (1-share)*p
+		p = share*negativeBinomialAbove(math.Ceil(math.Min(x/m.unit, 1e9)), events, m.counts) + (1-share)*p
 	}
 	return p
 }
