@@ -186,7 +186,7 @@ func (m *model) relevel(s Series, at, per int, clip float64, w *Scratch) {
 				k = 0
 			}
 		}
-		if got*3 >= per && share > 0 {
+		if got*3 >= per && share > tiny {
 			w.slot = append(w.slot, sum/share)
 			events += sum
 		}
@@ -450,7 +450,7 @@ func (m *model) at(i int) float64 {
 	if k < 0 {
 		k += len(m.factor)
 	}
-	return math.Max(m.level*m.factor[k]*m.bias, m.least)
+	return math.Min(math.Max(m.level*m.factor[k]*m.bias, m.least), greatest)
 }
 
 // above is the chance of x or more where mu is expected.
