@@ -1,22 +1,21 @@
 // Package baseline says what one key's next bucket should hold, judging by the
 // closed buckets before it, and how surprising what it holds is.
 //
-// The baseline is a level times a season. The level of a day is the
-// median of the seven days before it, so three days of anything do not move it and
-// a lasting change is followed after four. The season is none,
-// hour of day or hour of week, whichever would have predicted the history best.
-// Noise grows with the expectation as counts do (variance = unit·μ + φ·μ²);
-// on the scale that makes it even, it is a Student-t whose centre, scale and
-// tail are those of the history's own residuals, mixed for small counts with
-// the negative binomial. A bucket at which a job came before (weekly,
-// fortnightly, monthly) is compared with what it brought then.
+// The baseline is a level times a season. The level of a day is the median of
+// the seven before it, so three days of anything do not move it far, and a lasting
+// change is followed after four. The season is none, hour of day or hour of week,
+// whichever is nearest to the history for what each slot saw of itself. Noise
+// grows with the expectation as counts do (variance = unit·μ + φ·μ²); on the
+// scale that makes it even, it is a Student-t whose centre, scale and tail are
+// those of the history's own residuals, episodes left out, and no lighter than
+// what the greatest of each day promise; small counts are mixed with the negative
+// binomial. A bucket at which a job came before (weekly, fortnightly, monthly) is
+// compared with what it brought then.
 //
 // Everything is a pure function of the slice: nothing that was scored feeds back.
 package baseline
 
-import (
-	"math"
-)
+import "math"
 
 // Series is what is known of one key: equally long, closed buckets, oldest first.
 type Series struct {
