@@ -182,9 +182,9 @@ func (r *round) open(ctx context.Context) ([]usage.Activity, error) {
 	return activities, nil
 }
 
-// following adds to the activities what asks for those findings of the tier
+// following adds to the activities what asks for those findings of the pass
 // again whose evidence says what was usual on one of the touched days.
-func (r *round) following(ctx context.Context, tier schema.Resolution, activities []usage.Activity) error {
+func (r *round) following(ctx context.Context, p pass, activities []usage.Activity) error {
 	if len(activities) == 0 {
 		return nil
 	}
@@ -198,8 +198,12 @@ func (r *round) following(ctx context.Context, tier schema.Resolution, activitie
 	}
 	again := slices.DeleteFunc(findings, func(f schema.VersionedFinding) bool {
 		before := schema.DayOf(f.EvidenceFrom)
-		usual := func(d schema.Day) bool { return d >= before-usualDays && d < before }
-		return f.Window.Step() != tier || f.State == schema.Withdrawn || !slices.ContainsFunc(activities[byPartner[f.Partner]].Days, usual)
+		back := schema.Day(usualDays)
+		if p.closed {
+			back = detectors.History
+		}
+		usual := func(d schema.Day) bool { return d >= before-back && d < before }
+		return !p.judges(f.Window) || f.State == schema.Withdrawn || !slices.ContainsFunc(activities[byPartner[f.Partner]].Days, usual)
 	})
 	for i := range again {
 		askFor(&activities[byPartner[again[i].Partner]], &again[i].Finding)

@@ -22,11 +22,12 @@ type (
 		Sunset     dayText `yaml:"sunset"`
 	}
 	partnerFile struct {
-		Owner     string        `yaml:"owner"`
-		Purpose   string        `yaml:"purpose"`
-		Agreement agreementFile `yaml:"agreement" required:"true"`
-		Grants    []grantFile   `yaml:"grants"`
-		Limits    []limitFile   `yaml:"limits"`
+		Owner     string         `yaml:"owner"`
+		Purpose   string         `yaml:"purpose"`
+		Agreement agreementFile  `yaml:"agreement" required:"true"`
+		Grants    []grantFile    `yaml:"grants"`
+		Limits    []limitFile    `yaml:"limits"`
+		Expected  []expectedFile `yaml:"expected"`
 	}
 	agreementFile struct {
 		Start dayText `yaml:"start" required:"true"`
@@ -43,6 +44,13 @@ type (
 		People     uint64     `yaml:"people" required:"true"`
 		Per        windowText `yaml:"per" required:"true"`
 		Capability string     `yaml:"capability"`
+	}
+	expectedFile struct {
+		Capability string  `yaml:"capability"`
+		From       dayText `yaml:"from" required:"true"`
+		Until      dayText `yaml:"until" required:"true"`
+		Factor     float64 `yaml:"factor" required:"true"`
+		Why        string  `yaml:"why"`
 	}
 	dayText    Day
 	actionText Action
@@ -154,7 +162,33 @@ func parsePartner(doc *strict.Document, r *Registry, name string, f partnerFile)
 	slices.SortFunc(p.Limits, func(a, b Limit) int {
 		return cmp.Or(strings.Compare(a.Capability, b.Capability), slices.Index(Windows[:], a.Window)-slices.Index(Windows[:], b.Window))
 	})
+	for i, e := range f.Expected {
+		p.Expected = append(p.Expected, parseExpected(doc, r, &p, i, e))
+	}
+	slices.SortFunc(p.Expected, func(a, b Expected) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Until, b.Until), strings.Compare(a.Capability, b.Capability),
+			cmp.Compare(a.Factor, b.Factor), strings.Compare(a.Why, b.Why))
+	})
 	return p
+}
+
+// maxFactor is how many times as much as usual a registry may expect: more would
+// switch the comparison off.
+const maxFactor = 100
+
+func parseExpected(doc *strict.Document, r *Registry, p *Partner, i int, f expectedFile) Expected {
+	e := Expected{Capability: f.Capability, From: Day(f.From), Until: Day(f.Until), Factor: f.Factor, Why: f.Why}
+	at := func(field string) strict.Path { return strict.At("partners", p.Name, "expected", i, field) }
+	if doc.Has(at("capability")) {
+		known(doc, r, at("capability"), f.Capability)
+	}
+	if ends(e.Until, e.From) {
+		doc.Errorf(at("until"), "it is expected until %s, before it is from %s: expected the same day or a later one", e.Until, e.From)
+	}
+	if !(e.Factor > 1 && e.Factor <= maxFactor) { // nor what is no number
+		doc.Errorf(at("factor"), "the factor is %v: expected more than 1, how many times as much as usual, and at most %d", e.Factor, maxFactor)
+	}
+	return e
 }
 
 func parseGrant(doc *strict.Document, r *Registry, p *Partner, i int, f grantFile) Grant {
