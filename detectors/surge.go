@@ -95,10 +95,12 @@ func (d Surge) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]sc
 			continue
 		}
 		for _, m := range usage.Metrics {
-			at := len(scores)
-			scores = d.score(r, q, s, first, m, len(a.Series), &scratch, scores)
+			some := d.score(r, q, s, first, m, len(a.Series), &scratch)
 			for i := range hours {
-				hours[i].consider(&scores[at+i], k)
+				hours[i].consider(&some[i], k)
+			}
+			if k == 0 || q.Capability != "" { // a capability has a question of its own
+				scores = append(scores, some...)
 			}
 		}
 	}
@@ -119,8 +121,8 @@ func usedFrom(s *usage.Series, from int) bool {
 	return false
 }
 
-// score appends the scores of one metric of one key, from a bucket on.
-func (d Surge) score(r *schema.Registry, q usage.Question, s *usage.Series, first int, m usage.Metric, keys int, scratch *baseline.Scratch, scores []schema.Score) []schema.Score {
+// score scores one metric of one key, from a bucket on.
+func (d Surge) score(r *schema.Registry, q usage.Question, s *usage.Series, first int, m usage.Metric, keys int, scratch *baseline.Scratch) []schema.Score {
 	from, since := s.Begin+int64(first)*s.Step.Seconds(), beginning(s, first)
 	factor := expectedFactor(r, q.Partner, s.Capability, q.Period)
 	observed := make([]float64, s.Buckets()-first)
@@ -128,6 +130,7 @@ func (d Surge) score(r *schema.Registry, q usage.Question, s *usage.Series, firs
 		observed[i] = s.Values[m][first+i] / factor
 	}
 	history := baseline.Series{Start: s.Begin + int64(since)*s.Step.Seconds(), Step: s.Step.Seconds(), Unit: unitOf(m), Value: s.Values[m][since:first]}
+	scores := make([]schema.Score, 0, len(observed))
 	for i, judged := range baseline.JudgeEach(history, from, observed, baseline.Above, scratch, nil) {
 		value := s.Values[m][first+i]
 		if m != usage.Bytes && value < surgeLeast || math.IsNaN(value) {
@@ -198,9 +201,22 @@ func (h *surging) consider(s *schema.Score, key int) {
 	if s.Score <= surgeWarns && s.Metric != usage.Accesses.String() {
 		h.people = true
 	}
-	if s.Score < h.score || s.Score == h.score && s.Chance < h.worst.Chance {
-		h.score, h.worst = s.Score, *s
+	h.score = min(h.score, s.Score)
+	if h.worst.Metric == "" || surer(s, &h.worst) {
+		h.worst = *s
 	}
+}
+
+// surer reports whether a says more than b: first comes what stands out, then
+// people before accesses before bytes, then what is the less likely.
+func surer(a, b *schema.Score) bool {
+	if out := a.Score <= surgeWarns; out != (b.Score <= surgeWarns) {
+		return out
+	}
+	if a.Metric != b.Metric {
+		return a.Metric == usage.People.String() || a.Metric == usage.Accesses.String() && b.Metric == usage.Bytes.String()
+	}
+	return a.Chance < b.Chance
 }
 
 // leaveToParts leaves hours to the findings of the capabilities that stand out in

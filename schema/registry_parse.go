@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/overreach/overreach/schema/strict"
@@ -46,12 +47,13 @@ type (
 		Capability string     `yaml:"capability"`
 	}
 	expectedFile struct {
-		Capability string  `yaml:"capability"`
-		From       dayText `yaml:"from" required:"true"`
-		Until      dayText `yaml:"until" required:"true"`
-		Factor     float64 `yaml:"factor" required:"true"`
-		Why        string  `yaml:"why"`
+		Capability string     `yaml:"capability"`
+		From       dayText    `yaml:"from" required:"true"`
+		Until      dayText    `yaml:"until" required:"true"`
+		Factor     factorText `yaml:"factor" required:"true"`
+		Why        string     `yaml:"why"`
 	}
+	factorText float64
 	dayText    Day
 	actionText Action
 	windowText Window
@@ -75,6 +77,16 @@ func (d *dayText) UnmarshalText(text []byte) error {
 			text, firstRegistryDay, lastRegistryDay)
 	}
 	*d = dayText(day)
+	return nil
+}
+
+// UnmarshalText reads how many times as much as usual is expected.
+func (f *factorText) UnmarshalText(text []byte) error {
+	factor, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(factor > 1 && factor <= maxFactor) { // nor what is no number
+		return fmt.Errorf("the factor is %s: expected more than 1, how many times as much as usual, and at most %d", text, maxFactor)
+	}
+	*f = factorText(factor)
 	return nil
 }
 
@@ -177,16 +189,13 @@ func parsePartner(doc *strict.Document, r *Registry, name string, f partnerFile)
 const maxFactor = 100
 
 func parseExpected(doc *strict.Document, r *Registry, p *Partner, i int, f expectedFile) Expected {
-	e := Expected{Capability: f.Capability, From: Day(f.From), Until: Day(f.Until), Factor: f.Factor, Why: f.Why}
+	e := Expected{Capability: f.Capability, From: Day(f.From), Until: Day(f.Until), Factor: float64(f.Factor), Why: f.Why}
 	at := func(field string) strict.Path { return strict.At("partners", p.Name, "expected", i, field) }
 	if doc.Has(at("capability")) {
 		known(doc, r, at("capability"), f.Capability)
 	}
 	if ends(e.Until, e.From) {
 		doc.Errorf(at("until"), "it is expected until %s, before it is from %s: expected the same day or a later one", e.Until, e.From)
-	}
-	if !(e.Factor > 1 && e.Factor <= maxFactor) { // nor what is no number
-		doc.Errorf(at("factor"), "the factor is %v: expected more than 1, how many times as much as usual, and at most %d", e.Factor, maxFactor)
 	}
 	return e
 }

@@ -104,3 +104,67 @@ func (s *Store) WriteScores(ctx context.Context, scores []schema.Score, v schema
 		b.add(repeat(v.Offsets, n))
 	})
 }
+
+// Tuned is what one threshold would have found.
+type Tuned struct {
+	Threshold               float64
+	Findings, Partners      uint64 // a finding for each partner, capability and day
+	True, Benign, False     uint64 // of the findings that were made, by the verdict given
+	Accesses, People, Bytes uint64 // findings in which the metric stands out
+}
+
+// Tune says how many findings each threshold on the score would have made in the
+// last days that were scored, the greatest threshold first. Where nothing was
+// scored, until is the zero time.
+func (s *Store) Tune(ctx context.Context, detector string, days int, thresholds []float64) (all []Tuned, until time.Time, err error) {
+	var scored uint64
+	name := quote(detector)
+	err = s.conn.QueryRow(ctx, "SELECT count(), max(bucket) FROM scores WHERE detector = "+name).Scan(&scored, &until)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("reading scores: %w", s.explain(err))
+	}
+	if scored == 0 {
+		return nil, time.Time{}, nil
+	}
+	list := make([]string, len(thresholds))
+	for i, t := range thresholds {
+		list[i] = fmt.Sprint(t)
+	}
+	rows, err := s.conn.Query(ctx, fmt.Sprintf(`
+		WITH least AS
+		(
+			SELECT partner, capability, toDate(bucket, 'UTC') AS day, min(score) AS score,
+				minIf(score, metric = 'accesses') AS accesses, minIf(score, metric = 'people') AS people, minIf(score, metric = 'bytes') AS bytes
+			FROM (SELECT partner, capability, bucket, metric, score FROM scores FINAL WHERE detector = %s AND bucket > fromUnixTimestamp(%d) AND chance < 1)
+			GROUP BY partner, capability, day
+		)
+		SELECT threshold, countIf(l.score <= threshold), uniqExactIf(l.partner, l.score <= threshold),
+			countIf(l.score <= threshold AND f.verdict = 'true'), countIf(l.score <= threshold AND f.verdict = 'benign'),
+			countIf(l.score <= threshold AND f.verdict = 'false'),
+			countIf(l.accesses <= threshold), countIf(l.people <= threshold), countIf(l.bytes <= threshold)
+		FROM least AS l
+		LEFT JOIN
+		(
+			SELECT f.partner AS partner, f.capability AS capability, f.period AS period, t.verdict AS verdict
+			FROM (SELECT id, partner, capability, assumeNotNull(period) AS period FROM findings_log FINAL WHERE detector = %s AND state != 'withdrawn' AND period IS NOT NULL) AS f
+			INNER JOIN triage AS t ON t.finding = f.id
+		) AS f ON f.partner = l.partner AND f.capability = l.capability AND f.period = l.day
+		ARRAY JOIN [%s] AS threshold
+		GROUP BY threshold
+		ORDER BY threshold DESC`, name, until.AddDate(0, 0, -days).Unix(), name, strings.Join(list, ", ")))
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("reading scores: %w", s.explain(err))
+	}
+	err = scan(rows, func() error {
+		var t Tuned
+		if err := rows.Scan(&t.Threshold, &t.Findings, &t.Partners, &t.True, &t.Benign, &t.False, &t.Accesses, &t.People, &t.Bytes); err != nil {
+			return err
+		}
+		all = append(all, t)
+		return nil
+	})
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("reading scores: %w", s.explain(err))
+	}
+	return all, until.UTC(), nil
+}
