@@ -155,7 +155,7 @@ func (m *model) judge(s Series, ok bool, t int64, at int, observed float64, side
 			above, out.Shifted = p, true
 		}
 	}
-	if j, size, spread := recurs(s, t, at, out.High, m.hour, math.Sqrt(m.phi)); j != NoJob {
+	if j, size, spread := recurs(s, m, t, at, out.High); j != NoJob {
 		out.Job, out.Expected = j, size
 		out.High = math.Max(out.High, size*math.Exp(spread*jobTail))
 		if observed > 0 {

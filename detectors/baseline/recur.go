@@ -15,21 +15,21 @@ const (
 // recurs says whether bursts above high lay at the same place before, an hour to
 // and fro: a week and two weeks ago, two and four weeks ago, or a month ago. It
 // gives their usual size and how much it spreads, in logarithms.
-func recurs(s Series, t int64, at int, high float64, hourBuckets int, spread float64) (Job, float64, float64) {
-	if high <= 0 {
-		high = math.SmallestNonzeroFloat64
-	}
-	days := int(day / s.Step)
-	// burst is the greatest known value near bucket i, 0 if none is one.
+func recurs(s Series, m *model, t int64, at int, high float64) (Job, float64, float64) {
+	hourBuckets, days := m.hour, m.per
+	high = math.Max(high, m.unit)
+	usual := m.at(at)
+	// burst is the greatest near bucket i of those known that are not usual for
+	// their own hour, 0 if there is none.
 	burst := func(i int) float64 {
 		top := 0.0
 		for k := i - hourBuckets; k <= i+hourBuckets; k++ {
-			if k >= 0 && k < len(s.Value) && (s.Known == nil || s.Known[k]) && s.Value[k] > top && !math.IsInf(s.Value[k], 1) {
-				top = s.Value[k]
+			if k < 0 || k >= len(s.Value) || s.Known != nil && !s.Known[k] || math.IsInf(s.Value[k], 1) {
+				continue
 			}
-		}
-		if top <= high {
-			return 0
+			if x := s.Value[k]; x > top && x > high*math.Max(m.at(k)/usual, 1) {
+				top = x
+			}
 		}
 		return top
 	}
@@ -49,7 +49,7 @@ func recurs(s Series, t int64, at int, high float64, hourBuckets int, spread flo
 		}
 		return math.Sqrt(a) * math.Sqrt(b), math.Abs(math.Log(a / b)), true
 	}
-	spread = math.Max(jobSpread, spread)
+	spread := math.Max(jobSpread, math.Sqrt(m.phi))
 	if size, apart, ok := two(week); ok {
 		return EachWeek, size, math.Max(spread, apart/2)
 	}
