@@ -3,6 +3,7 @@ package detectors
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/overreach/overreach/detectors/baseline"
@@ -91,10 +92,13 @@ func (d Surge) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]sc
 	var scores []schema.Score
 	for k := range a.Series {
 		s := &a.Series[k]
-		if !usedFrom(s, first) {
+		if !counts(s.Values[usage.Accesses][first:]) {
 			continue
 		}
 		for _, m := range usage.Metrics {
+			if !counts(s.Values[m]) {
+				continue // as bytes, where events do not tell them
+			}
 			some := d.score(r, q, s, first, m, len(a.Series), &scratch)
 			for i := range hours {
 				hours[i].consider(&some[i], k)
@@ -111,14 +115,9 @@ func (d Surge) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]sc
 	return scores, f, ok
 }
 
-// usedFrom reports whether a series has an access from a bucket on.
-func usedFrom(s *usage.Series, from int) bool {
-	for _, v := range s.Values[usage.Accesses][from:] {
-		if v > 0 {
-			return true
-		}
-	}
-	return false
+// counts reports whether anything was counted.
+func counts(values []float64) bool {
+	return slices.ContainsFunc(values, func(v float64) bool { return v > 0 })
 }
 
 // score scores one metric of one key, from a bucket on.

@@ -154,15 +154,20 @@ func (r *round) usage(ctx context.Context, q schema.UsageQuery, partners ...stri
 	return cells, err
 }
 
-// open returns an activity for each partner that has findings that have not
-// ended, in our slots, so that they are asked for again.
-func (r *round) open(ctx context.Context) ([]usage.Activity, error) {
-	findings, err := r.judge.store.Findings(ctx, schema.FindingsQuery{Slots: r.judge.slots, OpenOnly: true})
+// found returns an activity for each partner that has findings in our slots, so
+// that they are asked for again: those that have not ended, and of a pass over
+// closed buckets only its own, and all of them where the registry changed, since
+// not every day is judged again.
+func (r *round) found(ctx context.Context, p pass) ([]usage.Activity, error) {
+	findings, err := r.judge.store.Findings(ctx, schema.FindingsQuery{Slots: r.judge.slots, OpenOnly: !p.closed || !p.changed})
 	if err != nil {
-		return nil, fmt.Errorf("reading open findings: %w", err)
+		return nil, fmt.Errorf("reading findings to judge again: %w", err)
 	}
 	byPartner := map[string]*usage.Activity{}
 	for _, f := range findings {
+		if p.closed && !p.judges(f.Window) {
+			continue
+		}
 		a := byPartner[f.Partner]
 		if a == nil {
 			a = &usage.Activity{Partner: f.Partner}

@@ -14,9 +14,10 @@ import (
 // pass is what is judged together: the windows of a tier that slide, or those that
 // are judged once they are closed.
 type pass struct {
-	tier   schema.Resolution
-	closed bool
-	fresh  map[schema.Day]int64 // where closed: by day, the first bucket to score anew
+	tier    schema.Resolution
+	closed  bool
+	changed bool                 // the registry is another one than before
+	fresh   map[schema.Day]int64 // where closed: by day, the first bucket to score anew
 }
 
 // judges reports whether the questions about a window belong to the pass.

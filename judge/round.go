@@ -148,12 +148,12 @@ func (r *round) judgeTouched(ctx context.Context, tier schema.Resolution, minute
 	if changed {
 		days, minutes = r.everyDay(), nil
 	}
-	p := pass{tier: tier}
+	p := pass{tier: tier, changed: changed}
 	if err := r.judgeDays(ctx, p, days, minutes); err != nil {
 		return err
 	}
 	if rolls || changed {
-		if err := r.judgeOpen(ctx, p); err != nil {
+		if err := r.judgeFound(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -164,7 +164,7 @@ func (r *round) judgeTouched(ctx context.Context, tier schema.Resolution, minute
 	if err := r.judgeDays(ctx, p, slices.Sorted(maps.Keys(fresh)), nil); err != nil {
 		return err
 	}
-	return r.judgeOpen(ctx, p)
+	return r.judgeFound(ctx, p)
 }
 
 // judgeDays judges what was active on the days, in slices of event time, oldest
@@ -192,18 +192,22 @@ func (r *round) judgeDays(ctx context.Context, p pass, days []schema.Day, minute
 	return nil
 }
 
-// judgeOpen judges the keys of open findings.
-func (r *round) judgeOpen(ctx context.Context, p pass) error {
-	activities, err := r.open(ctx)
+// judgeFound judges the keys of findings that may have ended.
+func (r *round) judgeFound(ctx context.Context, p pass) error {
+	activities, err := r.found(ctx, p)
 	if err != nil {
 		return err
 	}
 	return r.judgeActivities(ctx, p, activities)
 }
 
+// lastWeek is how many days are compared anew with what is usual where the registry
+// changed, beside those with findings: a year of them would take minutes.
+const lastWeek = 7
+
 // closes returns on which days buckets of the tier's width have closed since it
 // was last judged, or were closed and have been touched, each with the first
-// of these buckets; every day where the registry changed.
+// of these buckets; where the registry changed, the days of the last week too.
 func (r *round) closes(tier schema.Resolution, minutes []int64, changed, rolls bool) map[schema.Day]int64 {
 	j, step := r.judge, tier.Seconds()
 	if !slices.ContainsFunc(j.detectors, func(d detectors.Detector) bool { s, ok := d.(detectors.Scorer); return ok && s.Step() == tier }) {
@@ -222,13 +226,12 @@ func (r *round) closes(tier schema.Resolution, minutes []int64, changed, rolls b
 		due(window.Start(m*60, step))
 	}
 	rolled := j.rolled[tier]
-	if changed || rolls && rolled == 0 {
-		for _, d := range r.everyDay() {
+	for _, d := range r.everyDay() {
+		if rolls && rolled == 0 || changed && d >= schema.DayOfSecond(until)-lastWeek {
 			due(d.Second())
 		}
-		return fresh
 	}
-	if rolls {
+	if rolls && rolled > 0 {
 		for b := window.Start(rolled, step); b < until; b += step {
 			due(b)
 		}

@@ -24,17 +24,23 @@ func (r *round) answerSeries(ctx context.Context, questions []asked, of []int, a
 		byPartner[name] = append(byPartner[name], i)
 	}
 	for some := range slices.Chunk(partners, densePartners) {
-		var asking []int
+		byBlock := map[schema.Day][]int{}
 		for _, name := range some {
-			asking = append(asking, byPartner[name]...)
+			for _, i := range byPartner[name] {
+				byBlock[questions[i].Period/daysASlice] = append(byBlock[questions[i].Period/daysASlice], i)
+			}
 		}
-		if err := r.readSeries(ctx, questions, asking, some, answers); err != nil {
-			return err
+		for _, asking := range byBlock {
+			if err := r.readSeries(ctx, questions, asking, some, answers); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
+// readSeries answers questions about days of one block, so that what is held of
+// them is bounded.
 func (r *round) readSeries(ctx context.Context, questions []asked, asking []int, partners []string, answers []usage.Answer) error {
 	step := questions[asking[0]].Window.Step()
 	closed := window.Start(r.version.Watermark, step.Seconds())
@@ -49,7 +55,7 @@ func (r *round) readSeries(ctx context.Context, questions []asked, asking []int,
 	unknown := r.unknown(begin, end, step)
 	byKey := map[schema.FindingKey][]usage.Series{} // of partner and capability alone
 	read := func(q schema.SeriesQuery, keep func(schema.Leaf) []schema.FindingKey) error {
-		q.Resolution, q.From, q.To, q.Partners = step, begin, end, partners
+		q.Resolution, q.From, q.To, q.Partners, q.MaxApps = step, begin, end, partners, r.judge.cfg.MaxApps
 		all, err := r.judge.store.Series(ctx, q)
 		if err != nil {
 			return fmt.Errorf("reading series: %w", err)

@@ -169,6 +169,10 @@ type SeriesQuery struct {
 	From, To   int64 // buckets that start in [From, To), seconds since 1970
 	Partners   []string
 
+	// MaxApps, where not 0, keeps of each partner the apps with the lowest hashes
+	// apart and adds the others up as OtherApps.
+	MaxApps int
+
 	// ByCapability tells capabilities apart, ByLeaf apps and actions too.
 	ByCapability, ByLeaf bool
 }

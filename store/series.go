@@ -39,8 +39,15 @@ func seriesSQL(q schema.SeriesQuery) string {
 	if q.ByCapability || q.ByLeaf {
 		key, by = strings.Replace(key, "'' AS of_capability", "capability AS of_capability", 1), "partner, capability"
 	}
+	where := fmt.Sprintf("kind = 'usage' AND resolution = %s AND bucket >= %d AND bucket < %d AND %s",
+		quote(q.Resolution.String()), q.From, q.To, in("partner", quoteAll(q.Partners)))
 	if q.ByLeaf {
-		key, by = "partner, capability AS of_capability, app AS of_app, action AS of_action", "partner, capability, app, action"
+		app := "app"
+		if q.MaxApps > 0 {
+			app = fmt.Sprintf("if((partner, app) IN (SELECT DISTINCT partner, app FROM usage WHERE %s ORDER BY sipHash64(app), app LIMIT %d BY partner), app, %s)",
+				where, q.MaxApps, quote(schema.OtherApps))
+		}
+		key, by = "partner, capability AS of_capability, "+app+" AS of_app, action AS of_action", "partner, capability, of_app, action"
 	}
 	return fmt.Sprintf(`WITH arraySort(groupArray((at, calls, people, size))) AS sorted
 		SELECT partner, of_capability, of_app, CAST(of_action AS Int8), sorted.1, sorted.2, sorted.3, sorted.4
@@ -48,13 +55,13 @@ func seriesSQL(q schema.SeriesQuery) string {
 		(
 			SELECT %s, toInt64(toUnixTimestamp(bucket)) AS at, sum(accesses) AS calls, least(uniqCombined64Merge(14)(subjects), calls) AS people, sum(bytes) AS size
 			FROM usage
-			WHERE kind = 'usage' AND resolution = %s AND bucket >= %d AND bucket < %d AND %s
+			WHERE %s
 			GROUP BY %s, bucket
 			HAVING calls > 0
 		)
 		GROUP BY partner, of_capability, of_app, of_action
 		ORDER BY partner, of_capability, of_app, of_action`,
-		key, quote(q.Resolution.String()), q.From, q.To, in("partner", quoteAll(q.Partners)), by)
+		key, where, by)
 }
 
 // WriteScores writes scores, each of which replaces those of the same key and

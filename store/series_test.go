@@ -111,3 +111,47 @@ func TestALaterScoreReplacesAnEarlierOneOfTheSameBucket(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+func TestSeriesFoldTheAppsThatAreTooMany(t *testing.T) {
+	s := open(t)
+	rows := randomRows(rand.New(rand.NewPCG(5, 7)), 300)
+	insertRows(t, s, rows)
+	first := int64(1_500_000_000 / 86400 * 86400)
+	q := schema.SeriesQuery{Resolution: schema.Hourly, From: first, To: first + 4*3600, Partners: strangers[:4], ByLeaf: true, MaxApps: 1}
+	got, err := s.Series(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apps, accesses := map[string]map[string]bool{}, uint64(0)
+	for _, one := range got {
+		if apps[one.Partner] == nil {
+			apps[one.Partner] = map[string]bool{}
+		}
+		apps[one.Partner][one.App] = true
+		for _, n := range one.Accesses {
+			accesses += n
+		}
+	}
+	folded := 0
+	for partner, of := range apps {
+		if len(of) > 2 || len(of) == 2 && !of[schema.OtherApps] {
+			t.Errorf("%q has the apps %v, want one and what the others did", partner, of)
+		}
+		if of[schema.OtherApps] {
+			folded++
+		}
+	}
+	if folded == 0 {
+		t.Error("nothing was folded")
+	}
+	q.ByLeaf = false
+	var want uint64
+	for _, one := range naiveSeries(rows, q) {
+		for _, n := range one.Accesses {
+			want += n
+		}
+	}
+	if accesses != want {
+		t.Errorf("%d accesses, want %d: folding loses nothing", accesses, want)
+	}
+}
