@@ -33,9 +33,26 @@ type Detector interface {
 	BlindSpots() string
 }
 
+// A Scorer is a detector that says of every closed bucket how unusual it was,
+// whether that makes a finding or not.
+type Scorer interface {
+	Detector
+
+	// Step is the width of the buckets that it scores.
+	Step() schema.Resolution
+
+	// Score returns the scores of the buckets in the question's span, and the
+	// finding that Judge makes.
+	Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool)
+}
+
+// History is how many days before what a Scorer judges its baseline goes back at
+// most.
+const History schema.Day = 56
+
 // All returns every detector, in the order of docs/detectors.
 func All() []Detector {
-	return []Detector{VolumeLimit{}, StaleAccess{}, UnregisteredPartner{}, DataGap{}}
+	return []Detector{VolumeLimit{}, StaleAccess{}, UnregisteredPartner{}, DataGap{}, Surge{}}
 }
 
 // used makes the finding that any use in a question's period is: critical where

@@ -154,15 +154,20 @@ func (r *round) usage(ctx context.Context, q schema.UsageQuery, partners ...stri
 	return cells, err
 }
 
-// open returns an activity for each partner that has findings that have not
-// ended, in our slots, so that they are asked for again.
-func (r *round) open(ctx context.Context) ([]usage.Activity, error) {
-	findings, err := r.judge.store.Findings(ctx, schema.FindingsQuery{Slots: r.judge.slots, OpenOnly: true})
+// found returns an activity for each partner that has findings in our slots, so
+// that they are asked for again: those that have not ended, and of a pass over
+// closed buckets only its own, and all of them where the registry changed, since
+// not every day is judged again.
+func (r *round) found(ctx context.Context, p pass) ([]usage.Activity, error) {
+	findings, err := r.judge.store.Findings(ctx, schema.FindingsQuery{Slots: r.judge.slots, OpenOnly: !p.closed || !p.changed})
 	if err != nil {
-		return nil, fmt.Errorf("reading open findings: %w", err)
+		return nil, fmt.Errorf("reading findings to judge again: %w", err)
 	}
 	byPartner := map[string]*usage.Activity{}
 	for _, f := range findings {
+		if p.closed && !p.judges(f.Window) {
+			continue
+		}
 		a := byPartner[f.Partner]
 		if a == nil {
 			a = &usage.Activity{Partner: f.Partner}
@@ -182,9 +187,9 @@ func (r *round) open(ctx context.Context) ([]usage.Activity, error) {
 	return activities, nil
 }
 
-// following adds to the activities what asks for those findings of the tier
+// following adds to the activities what asks for those findings of the pass
 // again whose evidence says what was usual on one of the touched days.
-func (r *round) following(ctx context.Context, tier schema.Resolution, activities []usage.Activity) error {
+func (r *round) following(ctx context.Context, p pass, activities []usage.Activity) error {
 	if len(activities) == 0 {
 		return nil
 	}
@@ -198,8 +203,12 @@ func (r *round) following(ctx context.Context, tier schema.Resolution, activitie
 	}
 	again := slices.DeleteFunc(findings, func(f schema.VersionedFinding) bool {
 		before := schema.DayOf(f.EvidenceFrom)
-		usual := func(d schema.Day) bool { return d >= before-usualDays && d < before }
-		return f.Window.Step() != tier || f.State == schema.Withdrawn || !slices.ContainsFunc(activities[byPartner[f.Partner]].Days, usual)
+		back := schema.Day(usualDays)
+		if p.closed {
+			back = detectors.History
+		}
+		usual := func(d schema.Day) bool { return d >= before-back && d < before }
+		return !p.judges(f.Window) || f.State == schema.Withdrawn || !slices.ContainsFunc(activities[byPartner[f.Partner]].Days, usual)
 	})
 	for i := range again {
 		askFor(&activities[byPartner[again[i].Partner]], &again[i].Finding)

@@ -29,7 +29,7 @@ func TestWhatIsOpenAtTheEndOfItsPeriodIsAskedForInTheNextOne(t *testing.T) {
 		t.Helper()
 		key := schema.FindingKey{Detector: "volume_limit", Partner: "p", Window: w, Cause: "limit", Period: first}
 		s := shelf{findings: []schema.VersionedFinding{{Finding: schema.Finding{FindingKey: key, PeriodEnd: end, State: schema.Open}}}}
-		activities, err := (&round{judge: &Judge{store: s}}).open(t.Context())
+		activities, err := (&round{judge: &Judge{store: s}}).found(t.Context(), pass{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,9 +32,12 @@ func (r *round) answer(ctx context.Context, questions []asked) ([]usage.Answer, 
 	}
 	for w, of := range windows {
 		var err error
-		if w == schema.WindowPeriod {
+		switch {
+		case w == schema.WindowPeriod:
 			err = r.answerPeriods(ctx, questions, of, answers)
-		} else {
+		case w.Closed():
+			err = r.answerSeries(ctx, questions, of, answers)
+		default:
 			err = r.answerWindows(ctx, w, questions, of, answers)
 		}
 		if err != nil {

@@ -11,10 +11,22 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
+// pass is what is judged together: the windows of a tier that slide, or those that
+// are judged once they are closed.
+type pass struct {
+	tier    schema.Resolution
+	closed  bool
+	changed bool                 // the registry is another one than before
+	fresh   map[schema.Day]int64 // where closed: by day, the first bucket to score anew
+}
+
+// judges reports whether the questions about a window belong to the pass.
+func (p pass) judges(w schema.Window) bool { return w.Step() == p.tier && w.Closed() == p.closed }
+
 // judgeActivities asks, answers and decides, some hundred partners at a time.
-func (r *round) judgeActivities(ctx context.Context, tier schema.Resolution, activities []usage.Activity) error {
+func (r *round) judgeActivities(ctx context.Context, p pass, activities []usage.Activity) error {
 	for chunk := range slices.Chunk(activities, partnersAAsk) {
-		if err := r.decide(ctx, tier, chunk); err != nil {
+		if err := r.decide(ctx, p, chunk); err != nil {
 			return err
 		}
 	}
@@ -29,13 +41,13 @@ type asked struct {
 }
 
 // decide judges one chunk of partners and writes what came out.
-func (r *round) decide(ctx context.Context, tier schema.Resolution, activities []usage.Activity) error {
-	questions, orphans := r.ask(tier, activities)
+func (r *round) decide(ctx context.Context, p pass, activities []usage.Activity) error {
+	questions, orphans := r.ask(p, activities)
 	stored, err := r.stored(ctx, questions, orphans)
 	if err != nil {
 		return err
 	}
-	if tier == schema.Minute {
+	if p.tier == schema.Minute {
 		questions = slices.DeleteFunc(questions, func(q asked) bool { return canWait(q, stored) })
 	}
 	answers, err := r.answer(ctx, questions)
@@ -43,8 +55,15 @@ func (r *round) decide(ctx context.Context, tier schema.Resolution, activities [
 		return err
 	}
 	var all []concluded
+	var scores []schema.Score
 	for i, q := range questions {
-		f, ok, err := r.conclude(ctx, q, answers[i], stored)
+		scored, f, ok := judgeOne(r.registry, q, answers[i])
+		for _, s := range scored {
+			if from, is := p.fresh[q.Period]; is && s.Bucket >= from {
+				scores = append(scores, s)
+			}
+		}
+		f, ok, err := r.conclude(ctx, q, f, ok, stored)
 		if err != nil {
 			return err
 		}
@@ -69,6 +88,9 @@ func (r *round) decide(ctx context.Context, tier schema.Resolution, activities [
 			stored[key.ID()] = r.withdrawn(f)
 		}
 	}
+	if err := r.judge.store.WriteScores(ctx, scores, r.version); err != nil {
+		return fmt.Errorf("writing scores: %w", err)
+	}
 	return r.write(ctx, findings, stored)
 }
 
@@ -78,11 +100,19 @@ type concluded struct {
 	schema.Finding
 }
 
-// conclude returns the finding that an answer leads to, without its evidence, or the
-// one that it withdraws; none where there is none, and where the buckets that a former one
-// rested on are no longer kept.
-func (r *round) conclude(ctx context.Context, q asked, a usage.Answer, stored map[string]schema.Finding) (f schema.Finding, ok bool, err error) {
-	f, ok = q.detector.Judge(r.registry, q.Question, a)
+// judgeOne lets the detector judge, and score where it scores.
+func judgeOne(registry *schema.Registry, q asked, a usage.Answer) ([]schema.Score, schema.Finding, bool) {
+	if scorer, ok := q.detector.(detectors.Scorer); ok {
+		return scorer.Score(registry, q.Question, a)
+	}
+	f, ok := q.detector.Judge(registry, q.Question, a)
+	return nil, f, ok
+}
+
+// conclude returns the finding that an answer led to, without its evidence, or the
+// one that it withdraws; none where there is none, and where the buckets that a
+// former one rested on are no longer kept.
+func (r *round) conclude(ctx context.Context, q asked, f schema.Finding, ok bool, stored map[string]schema.Finding) (schema.Finding, bool, error) {
 	before, had := stored[q.id]
 	if had && before.State != schema.Withdrawn && (!ok || f.People.Value < before.People.Value) {
 		expired, err := r.expired(ctx, q)
@@ -102,11 +132,11 @@ func (r *round) withdrawn(f schema.Finding) schema.Finding {
 	return f
 }
 
-// ask collects the questions that belong to the tier. A question about a whole
+// ask collects the questions that belong to the pass. A question about a whole
 // period belongs to the days' tier, and to each round as long as it cannot wait.
-// Orphans are open findings of the tier that nobody asks about any more, since
+// Orphans are open findings of the pass that nobody asks about any more, since
 // the registry no longer has what they were of.
-func (r *round) ask(tier schema.Resolution, activities []usage.Activity) (questions []asked, orphans []schema.FindingKey) {
+func (r *round) ask(p pass, activities []usage.Activity) (questions []asked, orphans []schema.FindingKey) {
 	for _, a := range activities {
 		first := len(questions)
 		for _, d := range r.judge.detectors {
@@ -114,14 +144,14 @@ func (r *round) ask(tier schema.Resolution, activities []usage.Activity) (questi
 				break // a stranger that made room for another: it is part of the rest now
 			}
 			for _, q := range d.Ask(r.registry, a) {
-				if q.Window.Step() == tier || q.Window == schema.WindowPeriod && tier == schema.Minute {
+				if p.judges(q.Window) || q.Window == schema.WindowPeriod && p.tier == schema.Minute && !p.closed {
 					questions = append(questions, asked{Question: q, detector: d, id: q.ID()})
 				}
 			}
 		}
 		for _, key := range a.Open {
 			isIt := func(q asked) bool { return q.FindingKey == key }
-			if key.Window.Step() == tier && !slices.ContainsFunc(questions[first:], isIt) {
+			if p.judges(key.Window) && !slices.ContainsFunc(questions[first:], isIt) {
 				orphans = append(orphans, key)
 			}
 		}

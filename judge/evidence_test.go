@@ -194,7 +194,8 @@ func TestWhatWasFoundStaysWhereItsBucketsHaveExpired(t *testing.T) {
 		q := asked{Question: usage.Question{FindingKey: key, Spans: []usage.Span{{From: evidenceDay, To: evidenceDay + 1}}}, detector: detectors.VolumeLimit{}, id: key.ID()}
 		before := schema.Finding{FindingKey: key, State: schema.Ended, People: schema.Estimate{Value: 300, Low: 300, High: 300}}
 		r := &round{judge: &Judge{store: s}, registry: registry}
-		got, changed, err := r.conclude(t.Context(), q, usage.Answer{Points: now}, map[string]schema.Finding{q.id: before})
+		_, found, ok := judgeOne(registry, q, usage.Answer{Points: now})
+		got, changed, err := r.conclude(t.Context(), q, found, ok, map[string]schema.Finding{q.id: before})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,11 +35,13 @@ type Store interface {
 	Usage(ctx context.Context, q schema.UsageQuery) ([]schema.UsageCell, error)
 	Unregistered(ctx context.Context, registered []string, limit int) (names []string, others uint64, err error)
 	Gaps(ctx context.Context) ([]schema.Gap, error)
+	Series(ctx context.Context, q schema.SeriesQuery) ([]schema.Series, error)
 
 	Findings(ctx context.Context, q schema.FindingsQuery) ([]schema.VersionedFinding, error)
 	Told(ctx context.Context, ids []string) (map[string]schema.FindingChange, error)
 	WriteFindings(ctx context.Context, findings []schema.Finding, v schema.Version) error
 	WriteChanges(ctx context.Context, changes []schema.FindingChange) error
+	WriteScores(ctx context.Context, scores []schema.Score, v schema.Version) error
 
 	Judged(ctx context.Context, slots []uint8) ([]schema.Position, error)
 	WriteJudged(ctx context.Context, positions []schema.Position) error
@@ -222,11 +224,15 @@ func (j *Judge) takeSlots(ctx context.Context) error {
 			j.judgedBy[p.Tier] = p.Registry
 		}
 		j.watermark = max(j.watermark, p.Watermark)
+		if old, ok := j.rolled[p.Tier]; !ok || p.Watermark < old {
+			j.rolled[p.Tier] = p.Watermark
+		}
 	}
 	for tier, partitions := range seen {
 		for p, n := range partitions {
 			if n < len(slots) { // a slot that never was judged this far
 				delete(j.at[tier], p)
+				delete(j.rolled, tier)
 			}
 		}
 	}

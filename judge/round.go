@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/overreach/overreach/detectors"
+	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/schema"
 )
 
@@ -49,15 +51,15 @@ func (r *round) run(ctx context.Context, tier schema.Resolution) error {
 		if err := r.judgeTouched(ctx, tier, minutes, changed, rolls); err != nil {
 			return err
 		}
+		if rolls {
+			j.rolled[tier] = j.watermark
+		}
 		if err := j.store.WriteJudged(ctx, r.positions(tier, to)); err != nil {
 			return fmt.Errorf("writing how far was judged: %w", err)
 		}
 		reached(pointJudged)
 		maps.Copy(j.at[tier], to)
 		j.judgedBy[tier] = r.version.Registry
-		if rolls {
-			j.rolled[tier] = j.watermark
-		}
 		if !full || len(to) == 0 {
 			return nil
 		}
@@ -130,7 +132,7 @@ func (r *round) positions(tier schema.Resolution, to map[schema.Partition]int64)
 	for p, offset := range all {
 		for _, s := range j.slots {
 			positions = append(positions, schema.Position{
-				Slot: s, Tier: tier, Partition: p, To: offset, Watermark: j.watermark, Registry: r.version.Registry,
+				Slot: s, Tier: tier, Partition: p, To: offset, Watermark: j.rolled[tier], Registry: r.version.Registry,
 			})
 		}
 	}
@@ -142,36 +144,99 @@ func (r *round) positions(tier schema.Resolution, to map[schema.Partition]int64)
 // of open findings where the watermark rolled.
 func (r *round) judgeTouched(ctx context.Context, tier schema.Resolution, minutes []int64, changed, rolls bool) error {
 	days := daysOf(minutes)
+	fresh := r.closes(tier, minutes, changed, rolls)
 	if changed {
 		days, minutes = r.everyDay(), nil
 	}
+	p := pass{tier: tier, changed: changed}
+	if err := r.judgeDays(ctx, p, days, minutes); err != nil {
+		return err
+	}
+	if rolls || changed {
+		if err := r.judgeFound(ctx, p); err != nil {
+			return err
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	p.closed, p.fresh = true, fresh
+	if err := r.judgeDays(ctx, p, slices.Sorted(maps.Keys(fresh)), nil); err != nil {
+		return err
+	}
+	return r.judgeFound(ctx, p)
+}
+
+// judgeDays judges what was active on the days, in slices of event time, oldest
+// first.
+func (r *round) judgeDays(ctx context.Context, p pass, days []schema.Day, minutes []int64) error {
 	for chunk := range slices.Chunk(days, daysASlice) {
-		activities, err := r.active(ctx, tier, chunk, minutes)
+		activities, err := r.active(ctx, p.tier, chunk, minutes)
 		if err != nil {
 			return err
 		}
-		if tier == schema.Daily {
+		if p.tier == schema.Daily && !p.closed {
 			rest, err := r.rest(ctx, chunk)
 			if err != nil {
 				return err
 			}
 			activities = append(activities, rest...)
 		}
-		if err := r.following(ctx, tier, activities); err != nil {
+		if err := r.following(ctx, p, activities); err != nil {
 			return err
 		}
-		if err := r.judgeActivities(ctx, tier, activities); err != nil {
+		if err := r.judgeActivities(ctx, p, activities); err != nil {
 			return err
 		}
 	}
-	if !rolls && !changed {
-		return nil
-	}
-	activities, err := r.open(ctx)
+	return nil
+}
+
+// judgeFound judges the keys of findings that may have ended.
+func (r *round) judgeFound(ctx context.Context, p pass) error {
+	activities, err := r.found(ctx, p)
 	if err != nil {
 		return err
 	}
-	return r.judgeActivities(ctx, tier, activities)
+	return r.judgeActivities(ctx, p, activities)
+}
+
+// lastWeek is how many days are compared anew with what is usual where the registry
+// changed, beside those with findings: a year of them would take minutes.
+const lastWeek = 7
+
+// closes returns on which days buckets of the tier's width have closed since it
+// was last judged, or were closed and have been touched, each with the first
+// of these buckets; where the registry changed, the days of the last week too.
+func (r *round) closes(tier schema.Resolution, minutes []int64, changed, rolls bool) map[schema.Day]int64 {
+	j, step := r.judge, tier.Seconds()
+	if !slices.ContainsFunc(j.detectors, func(d detectors.Detector) bool { s, ok := d.(detectors.Scorer); return ok && s.Step() == tier }) {
+		return nil
+	}
+	until := window.Start(j.watermark, step)
+	fresh := map[schema.Day]int64{}
+	due := func(bucket int64) {
+		if day := schema.DayOfSecond(bucket); bucket+step <= until {
+			if first, ok := fresh[day]; !ok || bucket < first {
+				fresh[day] = bucket
+			}
+		}
+	}
+	for _, m := range minutes {
+		due(window.Start(m*60, step))
+	}
+	rolled := j.rolled[tier]
+	for _, d := range r.everyDay() {
+		if rolls && rolled == 0 || changed && d >= schema.DayOfSecond(until)-lastWeek {
+			due(d.Second())
+		}
+	}
+	if rolls && rolled > 0 {
+		for b := window.Start(rolled, step); b < until; b += step {
+			due(b)
+		}
+	}
+	return fresh
 }
 
 // daysOf returns the UTC days that the minutes fall in, ascending.

@@ -59,9 +59,10 @@ type Partner struct {
 	Owner          string // who answers for the partner inside the company
 	Purpose        string // declared purpose
 	AgreementStart Day
-	AgreementEnd   Day     // last day allowed; 0: open-ended
-	Grants         []Grant // in the order of capability, from, until, actions, purpose
-	Limits         []Limit // in the order of capability and window, shortest first
+	AgreementEnd   Day        // last day allowed; 0: open-ended
+	Grants         []Grant    // in the order of capability, from, until, actions, purpose
+	Limits         []Limit    // in the order of capability and window, shortest first
+	Expected       []Expected // in the order of from, until, capability and factor
 }
 
 // Grant lets a partner use scopes from a day until a day.
@@ -78,4 +79,13 @@ type Limit struct {
 	Capability string // empty: the partner as a whole
 	Window     Window
 	People     uint64
+}
+
+// Expected is a stretch of days in which more than usual is to be expected of a
+// partner, as after a launch.
+type Expected struct {
+	Capability  string  // empty: all of the partner's
+	From, Until Day     // Until is the last day
+	Factor      float64 // how many times as much as usual; more than 1
+	Why         string
 }

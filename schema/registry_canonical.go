@@ -40,6 +40,12 @@ func (r *Registry) Canonical() []byte {
 		for _, l := range p.Limits {
 			fmt.Fprintf(&b, "      - %s\n", l.flow())
 		}
+		if len(p.Expected) > 0 { // named only where there are some: older registries keep their hash
+			b.WriteString("    expected:\n")
+		}
+		for _, e := range p.Expected {
+			fmt.Fprintf(&b, "      - %s\n", e.flow())
+		}
 	}
 	return b.Bytes()
 }
@@ -65,6 +71,15 @@ func (g Grant) flow() flow {
 func (l Limit) flow() flow {
 	f := flow{"people: " + strconv.FormatUint(l.People, 10), "per: " + string(l.Window)}
 	f.text("capability", l.Capability)
+	return f
+}
+
+func (e Expected) flow() flow {
+	f := flow{"factor: " + strconv.FormatFloat(e.Factor, 'g', -1, 64)}
+	f.day("from", e.From)
+	f.day("until", e.Until)
+	f.text("capability", e.Capability)
+	f.text("why", e.Why)
 	return f
 }
 

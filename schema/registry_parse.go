@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/overreach/overreach/schema/strict"
@@ -22,11 +23,12 @@ type (
 		Sunset     dayText `yaml:"sunset"`
 	}
 	partnerFile struct {
-		Owner     string        `yaml:"owner"`
-		Purpose   string        `yaml:"purpose"`
-		Agreement agreementFile `yaml:"agreement" required:"true"`
-		Grants    []grantFile   `yaml:"grants"`
-		Limits    []limitFile   `yaml:"limits"`
+		Owner     string         `yaml:"owner"`
+		Purpose   string         `yaml:"purpose"`
+		Agreement agreementFile  `yaml:"agreement" required:"true"`
+		Grants    []grantFile    `yaml:"grants"`
+		Limits    []limitFile    `yaml:"limits"`
+		Expected  []expectedFile `yaml:"expected"`
 	}
 	agreementFile struct {
 		Start dayText `yaml:"start" required:"true"`
@@ -44,6 +46,14 @@ type (
 		Per        windowText `yaml:"per" required:"true"`
 		Capability string     `yaml:"capability"`
 	}
+	expectedFile struct {
+		Capability string     `yaml:"capability"`
+		From       dayText    `yaml:"from" required:"true"`
+		Until      dayText    `yaml:"until" required:"true"`
+		Factor     factorText `yaml:"factor" required:"true"`
+		Why        string     `yaml:"why"`
+	}
+	factorText float64
 	dayText    Day
 	actionText Action
 	windowText Window
@@ -67,6 +77,16 @@ func (d *dayText) UnmarshalText(text []byte) error {
 			text, firstRegistryDay, lastRegistryDay)
 	}
 	*d = dayText(day)
+	return nil
+}
+
+// UnmarshalText reads how many times as much as usual is expected.
+func (f *factorText) UnmarshalText(text []byte) error {
+	factor, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(factor > 1 && factor <= maxFactor) { // nor what is no number
+		return fmt.Errorf("the factor is %s: expected more than 1, how many times as much as usual, and at most %d", text, maxFactor)
+	}
+	*f = factorText(factor)
 	return nil
 }
 
@@ -154,7 +174,30 @@ func parsePartner(doc *strict.Document, r *Registry, name string, f partnerFile)
 	slices.SortFunc(p.Limits, func(a, b Limit) int {
 		return cmp.Or(strings.Compare(a.Capability, b.Capability), slices.Index(Windows[:], a.Window)-slices.Index(Windows[:], b.Window))
 	})
+	for i, e := range f.Expected {
+		p.Expected = append(p.Expected, parseExpected(doc, r, &p, i, e))
+	}
+	slices.SortFunc(p.Expected, func(a, b Expected) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Until, b.Until), strings.Compare(a.Capability, b.Capability),
+			cmp.Compare(a.Factor, b.Factor), strings.Compare(a.Why, b.Why))
+	})
 	return p
+}
+
+// maxFactor is how many times as much as usual a registry may expect: more would
+// switch the comparison off.
+const maxFactor = 100
+
+func parseExpected(doc *strict.Document, r *Registry, p *Partner, i int, f expectedFile) Expected {
+	e := Expected{Capability: f.Capability, From: Day(f.From), Until: Day(f.Until), Factor: float64(f.Factor), Why: f.Why}
+	at := func(field string) strict.Path { return strict.At("partners", p.Name, "expected", i, field) }
+	if doc.Has(at("capability")) {
+		known(doc, r, at("capability"), f.Capability)
+	}
+	if ends(e.Until, e.From) {
+		doc.Errorf(at("until"), "it is expected until %s, before it is from %s: expected the same day or a later one", e.Until, e.From)
+	}
+	return e
 }
 
 func parseGrant(doc *strict.Document, r *Registry, p *Partner, i int, f grantFile) Grant {

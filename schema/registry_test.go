@@ -107,7 +107,7 @@ func TestWhatARegistryMustNotSay(t *testing.T) {
 			t.Errorf("%s:\n got %v\nwant registry.yaml:%s", changed, err, want)
 		}
 	}
-	f("owner:", "ownr:", `6: unknown field "ownr": did you mean "owner"? expected one of agreement, grants, limits, owner, purpose`)
+	f("owner:", "ownr:", `6: unknown field "ownr": did you mean "owner"? expected one of agreement, expected, grants, limits, owner, purpose`)
 	f("start: 2014-01-01, ", "", `8: field "start" is missing here`)
 	f("start: 2014-01-01", "start: 2014-02-30", `8: "2014-02-30" is no day: expected year-month-day as in 2018-12-18`)
 	f("start: 2014-01-01", "start: yesterday", `8: "yesterday" is no day: expected year-month-day as in 2018-12-18`)

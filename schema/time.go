@@ -91,6 +91,10 @@ const (
 	Window30d    Window = "30 days"  // 30 days, in steps of a day
 	WindowMonth  Window = "month"    // a calendar month, in steps of a day
 	WindowPeriod Window = ""         // the whole period of a finding, in one step
+
+	// WindowClockHour is an hour of the clock, judged once the watermark has passed
+	// it. No limit is set for it.
+	WindowClockHour Window = "clock hour"
 )
 
 // Windows lists the windows a limit may be set for, shortest first.
@@ -101,16 +105,22 @@ func (w Window) Step() Resolution {
 	switch w {
 	case WindowHour:
 		return Minute
-	case Window24h:
+	case Window24h, WindowClockHour:
 		return Hourly
 	}
 	return Daily
 }
 
+// Closed reports whether the window is judged only when the watermark has passed
+// it, since what it holds is compared with what is usual.
+func (w Window) Closed() bool { return w == WindowClockHour }
+
 // Buckets returns how many steps long a sliding window is, and 0 for the
 // calendar month and the whole period, whose length is not fixed.
 func (w Window) Buckets() int {
 	switch w {
+	case WindowClockHour:
+		return 1
 	case WindowHour:
 		return 60
 	case Window24h:

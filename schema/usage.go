@@ -161,3 +161,45 @@ type UsageQuery struct {
 	ByApp, ByCapability, ByAction, ByBucket bool
 	Subjects, Actors, Bystanders            bool // read the states too
 }
+
+// SeriesQuery says which series to read: what each key of some partners did in
+// each bucket.
+type SeriesQuery struct {
+	Resolution Resolution
+	From, To   int64 // buckets that start in [From, To), seconds since 1970
+	Partners   []string
+
+	// MaxApps, where not 0, keeps of each partner the apps with the lowest hashes
+	// apart and adds the others up as OtherApps.
+	MaxApps int
+
+	// ByCapability tells capabilities apart, ByLeaf apps and actions too.
+	ByCapability, ByLeaf bool
+}
+
+// Series is what one key did in each bucket that it did anything in, by column.
+// What the key leaves empty is added up; an action of 0 is all.
+type Series struct {
+	Leaf
+	Bucket   []int64  // start, seconds since 1970, ascending
+	Accesses []uint64 // calls that were not refused
+	People   []uint64 // distinct people, as ClickHouse estimates them
+	Bytes    []uint64 // of accesses
+}
+
+// Score is how unusual one key was in one closed bucket.
+type Score struct {
+	Detector string
+	Leaf            // what it leaves empty is added up; an action of 0 is all
+	Metric   string // accesses, people or bytes
+	Bucket   int64  // start, seconds since 1970
+	Step     Resolution
+
+	Observed  float64
+	Expected  float64 // median under the baseline
+	Low, High float64 // what 99 of 100 ordinary buckets are between
+	Chance    float64 // of this much or more in one ordinary bucket
+	Score     float64 // of it in any bucket of a year of this partner and capability
+	Threshold float64 // at or under which the score makes a finding
+	Maturity  string  // learning, thin or mature
+}

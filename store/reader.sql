@@ -40,6 +40,7 @@ GRANT{cluster} SELECT ON {database}.registry_versions TO overreach_reader;
 GRANT{cluster} SELECT(pinned, stream, partition, offset, item, time, reason, detail, outline, size) ON {database}.rejects TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.rejects_by_reason TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.schema_migrations TO overreach_reader;
+GRANT{cluster} SELECT ON {database}.scores TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.silences TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.streams TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.triage TO overreach_reader;

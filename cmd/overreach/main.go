@@ -159,6 +159,7 @@ Results go to stdout; the log and errors go to stderr.`,
 		}},
 		{"Findings, and what people do about them:", []*cobra.Command{
 			newFindingsCommand(a), newAckCommand(a), newSilenceCommand(a), newResolveCommand(a), newVerdictCommand(a),
+			newTuneCommand(a),
 		}},
 		{"Rights, and people's questions:", []*cobra.Command{
 			newGrantsCommand(a), newStatementCommand(a), newSubjectCommand(a), newHashCommand(a), newForgetCommand(a),

@@ -116,14 +116,30 @@ type Scratch struct {
 // observed is there. Only buckets of s before t count. Where t lies more than a
 // week after the last of them, it knows no more than while Learning.
 func Judge(s Series, t int64, observed float64, side Side, w *Scratch) Judged {
+	var one [1]Judged
+	return JudgeEach(s, t, []float64{observed}, side, w, one[:0])[0]
+}
+
+// JudgeEach is Judge for each of the buckets that follow one another from t on,
+// a day's at most: all by the baseline of what was before t, which is found once.
+// What it says is appended to judged.
+func JudgeEach(s Series, t int64, observed []float64, side Side, w *Scratch, judged []Judged) []Judged {
 	at := 0
 	if s.Step > 0 && t > s.Start {
 		at = int((t - s.Start) / s.Step)
 	}
 	s.Value = s.Value[:min(at, len(s.Value))]
+	m, ok := fit(s, at, w)
+	for k, x := range observed {
+		judged = append(judged, m.judge(s, ok, t+int64(k)*s.Step, at+k, x, side))
+	}
+	return judged
+}
+
+// judge judges one bucket by the model, where there is one.
+func (m *model) judge(s Series, ok bool, t int64, at int, observed float64, side Side) Judged {
 	unknown := math.IsNaN(observed)
 	observed = math.Min(math.Max(observed, 0), greatest)
-	m, ok := fit(s, at, w)
 	out := Judged{Chance: 1, Days: m.days, Season: m.season, Level: m.level, Spread: math.Sqrt(m.phi)}
 	switch {
 	case m.days >= thinDays:
@@ -143,7 +159,7 @@ func Judge(s Series, t int64, observed float64, side Side, w *Scratch) Judged {
 			above, out.Shifted = p, true
 		}
 	}
-	if j, size, spread := recurs(s, &m, t, at, out.High); j != NoJob {
+	if j, size, spread := recurs(s, m, t, at, out.High); j != NoJob {
 		out.Job, out.Expected = j, size
 		out.High = math.Min(math.Max(out.High, size*math.Exp(spread*jobTail)), greatest)
 		if observed > 0 {

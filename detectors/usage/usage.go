@@ -28,6 +28,10 @@ type Question struct {
 	schema.FindingKey
 	Spans []Span // the event time it is about; one, where the window slides
 
+	// History, where not 0, asks for series, which go back so many days before the
+	// span.
+	History schema.Day
+
 	// Threshold is the number of accesses under which a window cannot make a
 	// finding: people never exceed accesses, so its sketches are not read.
 	Threshold uint64
@@ -62,6 +66,12 @@ type Answer struct {
 	People     schema.Estimate
 	Bystanders schema.Estimate
 
+	// Series are what was asked for with History: of what the question is about as a
+	// whole, then of its parts, which are capabilities where it names none, and
+	// else apps with an action. All begin at the same time, and end with the span
+	// or what is closed.
+	Series []Series
+
 	Gaps []schema.Gap // those of the question's partition and day, where it is about what was read
 
 	Watermark int64 // event time up to which everything has been seen
@@ -73,3 +83,31 @@ type Point struct {
 	Accesses   uint64
 	People     schema.Estimate
 }
+
+// Metric is what a series counts.
+type Metric int
+
+// The metrics of a series.
+const (
+	Accesses Metric = iota
+	People          // as ClickHouse estimates them
+	Bytes
+	metrics
+)
+
+// Metrics lists every metric.
+var Metrics = [...]Metric{Accesses, People, Bytes}
+
+// String returns the metric as the tables spell it.
+func (m Metric) String() string { return [...]string{"accesses", "people", "bytes"}[m] }
+
+// Series is what one key did in each closed bucket of a stretch of event time.
+type Series struct {
+	schema.Leaf                    // what it leaves empty is added up; an action of 0 is all
+	Begin       int64              // start of the first bucket, seconds since 1970
+	Step        schema.Resolution  // width of the buckets
+	Values      [metrics][]float64 // by metric; NaN: what happened is not known, since records were lost
+}
+
+// Buckets returns how many buckets the series has.
+func (s *Series) Buckets() int { return len(s.Values[Accesses]) }

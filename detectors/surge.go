@@ -1,0 +1,323 @@
+package detectors
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/overreach/overreach/detectors/baseline"
+	"github.com/overreach/overreach/detectors/usage"
+	"github.com/overreach/overreach/schema"
+)
+
+// Surge finds hours in which a partner touched far more people, made far more
+// accesses or moved far more bytes than it ever did, in one capability or over
+// all of them, without a limit that anybody set. What it compares with is printed
+// in the finding. Each hour of the clock is judged once it is closed.
+type Surge struct{}
+
+// What makes a finding. The score is the chance that ordinary traffic of a
+// partner's capability does as much in any hour of a year.
+const (
+	surgeWarns = 0.01  // at or under this score: a hundred years
+	surgePages = 0.001 // at or under this, and the baseline is mature
+	surgeLeast = 20    // fewer accesses or people in an hour are no surge, whatever is usual
+	yearHours  = 8766
+)
+
+// Name implements Detector.
+func (Surge) Name() string { return "surge" }
+
+// Step implements Scorer.
+func (Surge) Step() schema.Resolution { return schema.Hourly }
+
+// BlindSpots implements Detector.
+func (Surge) BlindSpots() string {
+	return "what grows too slowly for an hour to stand out; the same volume of other data; a partner's first day, and all that began with it"
+}
+
+// Watches implements Detector.
+func (Surge) Watches(r *schema.Registry, partner string) []string {
+	if _, ok := r.Partners[partner]; !ok {
+		return nil
+	}
+	return []string{"far more in an hour than it ever did"}
+}
+
+// Ask implements Detector.
+func (d Surge) Ask(r *schema.Registry, a usage.Activity) []usage.Question {
+	if _, ok := r.Partners[a.Partner]; !ok {
+		return nil
+	}
+	capabilities := []string{""}
+	for _, s := range a.Scopes {
+		if s.Capability != capabilities[len(capabilities)-1] { // scopes are in their order
+			capabilities = append(capabilities, s.Capability)
+		}
+	}
+	var questions []usage.Question
+	for _, day := range a.Days {
+		for _, c := range capabilities {
+			questions = append(questions, usage.Question{
+				FindingKey: schema.FindingKey{Detector: d.Name(), Partner: a.Partner, Capability: c, Window: schema.WindowClockHour, Cause: "surge", Period: day},
+				Spans:      []usage.Span{{From: day, To: day + 1}},
+				History:    History,
+			})
+		}
+	}
+	return questions
+}
+
+// Judge implements Detector.
+func (d Surge) Judge(r *schema.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
+	_, f, ok := d.Score(r, q, a)
+	return f, ok
+}
+
+// Score implements Scorer.
+func (d Surge) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool) {
+	if len(a.Series) == 0 {
+		return nil, schema.Finding{}, false
+	}
+	first := int((q.Spans[0].From.Second() - a.Series[0].Begin) / schema.Hourly.Seconds())
+	if first >= a.Series[0].Buckets() {
+		return nil, schema.Finding{}, false
+	}
+	hours := make([]surging, a.Series[0].Buckets()-first)
+	for i := range hours {
+		hours[i] = surging{begin: q.Spans[0].From.Second() + int64(i)*schema.Hourly.Seconds(), score: 1}
+	}
+	var scratch baseline.Scratch
+	var scores []schema.Score
+	for k := range a.Series {
+		s := &a.Series[k]
+		if !counts(s.Values[usage.Accesses][first:]) {
+			continue
+		}
+		for _, m := range usage.Metrics {
+			if !counts(s.Values[m]) {
+				continue // as bytes, where events do not tell them
+			}
+			some := d.score(r, q, s, first, m, len(a.Series), &scratch)
+			for i := range hours {
+				hours[i].consider(&some[i], k)
+			}
+			if k == 0 || q.Capability != "" { // a capability has a question of its own
+				scores = append(scores, some...)
+			}
+		}
+	}
+	if q.Capability == "" {
+		leaveToParts(hours)
+	}
+	f, ok := d.find(r, q, a, hours)
+	return scores, f, ok
+}
+
+// counts reports whether anything was counted.
+func counts(values []float64) bool {
+	return slices.ContainsFunc(values, func(v float64) bool { return v > 0 })
+}
+
+// score scores one metric of one key, from a bucket on.
+func (d Surge) score(r *schema.Registry, q usage.Question, s *usage.Series, first int, m usage.Metric, keys int, scratch *baseline.Scratch) []schema.Score {
+	from, since := s.Begin+int64(first)*s.Step.Seconds(), beginning(s, first)
+	factor := expectedFactor(r, q.Partner, s.Capability, q.Period)
+	observed := make([]float64, s.Buckets()-first)
+	for i := range observed {
+		observed[i] = s.Values[m][first+i] / factor
+	}
+	history := baseline.Series{Start: s.Begin + int64(since)*s.Step.Seconds(), Step: s.Step.Seconds(), Unit: unitOf(m), Value: s.Values[m][since:first]}
+	scores := make([]schema.Score, 0, len(observed))
+	for i, judged := range baseline.JudgeEach(history, from, observed, baseline.Above, scratch, nil) {
+		value := s.Values[m][first+i]
+		if m != usage.Bytes && value < surgeLeast || math.IsNaN(value) {
+			judged.Chance = 1
+		}
+		scores = append(scores, schema.Score{
+			Detector: d.Name(), Leaf: schema.Leaf{Partner: q.Partner, Capability: s.Capability, App: s.App, Action: s.Action}, Metric: m.String(),
+			Bucket: from + int64(i)*s.Step.Seconds(), Step: s.Step, Observed: value,
+			Expected: judged.Expected * factor, Low: judged.Low * factor, High: judged.High * factor,
+			Chance: judged.Chance, Score: baseline.Corrected(judged.Chance, float64(keys*len(usage.Metrics)*yearHours)),
+			Threshold: surgeWarns, Maturity: judged.Maturity.String(),
+		})
+	}
+	return scores
+}
+
+// beginning returns the first bucket of the day on which the key was first used.
+func beginning(s *usage.Series, before int) int {
+	perDay := int(schema.DaySeconds / s.Step.Seconds())
+	for i, v := range s.Values[usage.Accesses][:before] {
+		if v > 0 {
+			return i / perDay * perDay
+		}
+	}
+	return before
+}
+
+// unitOf returns what one event adds to a metric.
+func unitOf(m usage.Metric) float64 {
+	if m == usage.Bytes {
+		return 0
+	}
+	return 1
+}
+
+// expectedFactor returns by how much the registry says that more is to be expected
+// on a day.
+func expectedFactor(r *schema.Registry, partner, capability string, day schema.Day) float64 {
+	factor := 1.0
+	for _, e := range r.Partners[partner].Expected {
+		if day >= e.From && day <= e.Until && (e.Capability == "" || e.Capability == capability) {
+			factor = max(factor, e.Factor)
+		}
+	}
+	return factor
+}
+
+// surging is what stands out in one hour: the least score of any key and metric.
+type surging struct {
+	begin  int64
+	score  float64
+	worst  schema.Score
+	total  [len(usage.Metrics)]schema.Score // of the question as a whole
+	parts  bool                             // a capability stands out by itself
+	people bool                             // people or bytes stand out, not accesses alone
+}
+
+func (h *surging) consider(s *schema.Score, key int) {
+	if key == 0 {
+		for _, m := range usage.Metrics {
+			if m.String() == s.Metric {
+				h.total[m] = *s
+			}
+		}
+	} else if s.Score <= surgeWarns && s.App == "" && s.Action == 0 {
+		h.parts = true
+	}
+	if s.Score <= surgeWarns && s.Metric != usage.Accesses.String() {
+		h.people = true
+	}
+	h.score = min(h.score, s.Score)
+	if h.worst.Metric == "" || surer(s, &h.worst) {
+		h.worst = *s
+	}
+}
+
+// surer reports whether a says more than b: first comes what stands out, then
+// people before accesses before bytes, then what is the less likely.
+func surer(a, b *schema.Score) bool {
+	if out := a.Score <= surgeWarns; out != (b.Score <= surgeWarns) {
+		return out
+	}
+	if a.Metric != b.Metric {
+		return a.Metric == usage.People.String() || a.Metric == usage.Accesses.String() && b.Metric == usage.Bytes.String()
+	}
+	return a.Chance < b.Chance
+}
+
+// leaveToParts leaves hours to the findings of the capabilities that stand out in
+// them by themselves.
+func leaveToParts(hours []surging) {
+	for i := range hours {
+		if hours[i].parts {
+			hours[i].score = 1
+		}
+	}
+}
+
+// find makes the finding of a day's hours.
+func (d Surge) find(r *schema.Registry, q usage.Question, a usage.Answer, hours []surging) (schema.Finding, bool) {
+	var first, last, peak *surging
+	for i := range hours {
+		h := &hours[i]
+		if h.score > surgeWarns {
+			continue
+		}
+		if first == nil {
+			first, peak = h, h
+		}
+		if last = h; h.worst.Chance < peak.worst.Chance {
+			peak = h
+		}
+	}
+	if first == nil {
+		return schema.Finding{}, false
+	}
+	step := schema.Hourly.Seconds()
+	people := peak.total[usage.People]
+	f := schema.Finding{
+		FindingKey: q.FindingKey, PeriodEnd: q.Spans[0].To,
+		Severity: schema.Warning, State: schema.Open,
+		FirstCrossing: utc(first.begin + step), Peak: utc(peak.begin + step),
+		EvidenceFrom: utc(peak.begin), EvidenceTo: utc(peak.begin + step),
+		Accesses: uint64(peak.total[usage.Accesses].Observed),
+		People:   schema.Estimate{Value: uint64(people.Observed), Low: uint64(people.Observed), High: uint64(people.Observed)},
+		Expected: &people.Expected,
+		Baseline: schema.Baseline{
+			Window:  fmt.Sprintf("people an hour by a baseline of the %d days before (%s); 99 of 100 hours lie between %.0f and %.0f", History, people.Maturity, people.Low, people.High),
+			Samples: uint32(History) * 24, Centre: people.Expected, Spread: (people.High - people.Low) / 2,
+		},
+	}
+	if peak.score <= surgePages && peak.worst.Maturity == baseline.Mature.String() && peak.people {
+		f.Severity = schema.Critical
+	}
+	end := last.begin + 2*step // a closed hour that is none
+	if last.begin+step == q.Spans[0].End() {
+		end = last.begin + step
+	}
+	if a.Watermark >= end {
+		f.State, f.EndedAt = schema.Ended, utc(end)
+	}
+	f.Sentence = d.sentence(r, q, peak)
+	return f, true
+}
+
+func (d Surge) sentence(r *schema.Registry, q usage.Question, h *surging) string {
+	w := &h.worst
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s in the hour to %s, where %s to be expected (99 of 100 hours: up to %s)", q.Partner+" in "+of(q.Capability),
+		amount(w.Metric, w.Observed), clock(h.begin+schema.Hourly.Seconds()), amount(w.Metric, w.Expected)+" were", amount(w.Metric, w.High))
+	if part := partOf(w, q.Capability); part != "" {
+		fmt.Fprintf(&b, ", by %s", part)
+	}
+	if !h.people {
+		b.WriteString("; people and bytes are as usual, as when calls are repeated")
+	}
+	if w.Maturity != baseline.Mature.String() {
+		fmt.Fprintf(&b, "; the baseline is %s, so nobody is woken", w.Maturity)
+	}
+	if f := expectedFactor(r, q.Partner, w.Capability, q.Period); f > 1 {
+		fmt.Fprintf(&b, "; the registry expects %g times as much, which is allowed for", f)
+	}
+	return b.String() + "."
+}
+
+// partOf names the part of the question that stands out most.
+func partOf(s *schema.Score, capability string) string {
+	var parts []string
+	if s.App != "" {
+		parts = append(parts, "app "+s.App)
+	}
+	if s.Action != 0 {
+		parts = append(parts, s.Action.String())
+	}
+	if s.Capability != capability {
+		parts = append(parts, s.Capability)
+	}
+	return strings.Join(parts, " ")
+}
+
+// amount writes so much of a metric.
+func amount(metric string, v float64) string {
+	n := uint64(math.Round(max(v, 0)))
+	switch metric {
+	case usage.People.String():
+		return count(n, "person", "people")
+	case usage.Accesses.String():
+		return count(n, "access", "accesses")
+	}
+	return count(n, "byte", "bytes")
+}

@@ -1,0 +1,147 @@
+package judge
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/overreach/overreach/detectors/usage"
+	"github.com/overreach/overreach/detectors/window"
+	"github.com/overreach/overreach/schema"
+)
+
+// answerSeries answers questions about closed buckets: everything from the least
+// history to the last span is read at once, for some dozens of partners.
+func (r *round) answerSeries(ctx context.Context, questions []asked, of []int, answers []usage.Answer) error {
+	byPartner := map[string][]int{}
+	var partners []string
+	for _, i := range of {
+		name := questions[i].Partner
+		if byPartner[name] == nil {
+			partners = append(partners, name)
+		}
+		byPartner[name] = append(byPartner[name], i)
+	}
+	for some := range slices.Chunk(partners, densePartners) {
+		byBlock := map[schema.Day][]int{}
+		for _, name := range some {
+			for _, i := range byPartner[name] {
+				byBlock[questions[i].Period/daysASlice] = append(byBlock[questions[i].Period/daysASlice], i)
+			}
+		}
+		for _, asking := range byBlock {
+			if err := r.readSeries(ctx, questions, asking, some, answers); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readSeries answers questions about days of one block, so that what is held of
+// them is bounded.
+func (r *round) readSeries(ctx context.Context, questions []asked, asking []int, partners []string, answers []usage.Answer) error {
+	step := questions[asking[0]].Window.Step()
+	closed := window.Start(r.version.Watermark, step.Seconds())
+	begin, end := int64(math.MaxInt64), int64(0)
+	for _, i := range asking {
+		q := &questions[i].Question
+		begin, end = min(begin, historyOf(q)), max(end, min(q.Spans[0].End(), closed))
+	}
+	if begin >= end {
+		return nil
+	}
+	unknown := r.unknown(begin, end, step)
+	byKey := map[schema.FindingKey][]usage.Series{} // of partner and capability alone
+	read := func(q schema.SeriesQuery, keep func(schema.Leaf) []schema.FindingKey) error {
+		q.Resolution, q.From, q.To, q.Partners, q.MaxApps = step, begin, end, partners, r.judge.cfg.MaxApps
+		all, err := r.judge.store.Series(ctx, q)
+		if err != nil {
+			return fmt.Errorf("reading series: %w", err)
+		}
+		for i := range all {
+			s := spread(&all[i], begin, end, step, unknown)
+			for _, key := range keep(s.Leaf) {
+				byKey[key] = append(byKey[key], s)
+			}
+		}
+		return nil
+	}
+	whole := func(l schema.Leaf) schema.FindingKey { return schema.FindingKey{Partner: l.Partner} }
+	part := func(l schema.Leaf) schema.FindingKey {
+		return schema.FindingKey{Partner: l.Partner, Capability: l.Capability}
+	}
+	// A whole comes before its parts.
+	for _, level := range []struct {
+		query schema.SeriesQuery
+		keep  func(schema.Leaf) []schema.FindingKey
+	}{
+		{schema.SeriesQuery{}, func(l schema.Leaf) []schema.FindingKey { return []schema.FindingKey{whole(l)} }},
+		{schema.SeriesQuery{ByCapability: true}, func(l schema.Leaf) []schema.FindingKey { return []schema.FindingKey{whole(l), part(l)} }},
+		{schema.SeriesQuery{ByLeaf: true}, func(l schema.Leaf) []schema.FindingKey { return []schema.FindingKey{part(l)} }},
+	} {
+		if err := read(level.query, level.keep); err != nil {
+			return err
+		}
+	}
+	for _, i := range asking {
+		q := &questions[i].Question
+		from, to := historyOf(q), min(q.Spans[0].End(), closed)
+		if from >= to {
+			continue
+		}
+		for _, s := range byKey[schema.FindingKey{Partner: q.Partner, Capability: q.Capability}] {
+			answers[i].Series = append(answers[i].Series, cut(s, from, to))
+		}
+	}
+	return nil
+}
+
+// historyOf returns where the series of a question begin.
+func historyOf(q *usage.Question) int64 { return (q.Spans[0].From - q.History).Second() }
+
+// spread lays a series out bucket by bucket.
+func spread(s *schema.Series, begin, end int64, step schema.Resolution, unknown []bool) usage.Series {
+	n := int((end - begin) / step.Seconds())
+	all := make([]float64, n*len(usage.Metrics))
+	one := usage.Series{Leaf: s.Leaf, Begin: begin, Step: step}
+	for m, counts := range [...][]uint64{usage.Accesses: s.Accesses, usage.People: s.People, usage.Bytes: s.Bytes} {
+		values := all[m*n : (m+1)*n : (m+1)*n]
+		for i, bucket := range s.Bucket {
+			values[(bucket-begin)/step.Seconds()] = float64(counts[i])
+		}
+		for i, is := range unknown {
+			if is {
+				values[i] = math.NaN()
+			}
+		}
+		one.Values[m] = values
+	}
+	return one
+}
+
+// cut returns the part of a series in [from, to).
+func cut(s usage.Series, from, to int64) usage.Series {
+	a, b := (from-s.Begin)/s.Step.Seconds(), (to-s.Begin)/s.Step.Seconds()
+	s.Begin = from
+	for m := range s.Values {
+		s.Values[m] = s.Values[m][a:b]
+	}
+	return s
+}
+
+// unknown returns of which buckets records may have been lost.
+func (r *round) unknown(begin, end int64, step schema.Resolution) []bool {
+	unknown := make([]bool, (end-begin)/step.Seconds())
+	for i := range unknown {
+		from := begin + int64(i)*step.Seconds()
+		for g := range r.judge.gaps {
+			if r.judge.gaps[g].Touches(from*1000, (from+step.Seconds())*1000, r.judge.cfg.Lateness.Milliseconds()) {
+				unknown[i] = true
+				break
+			}
+		}
+	}
+	return unknown
+}
