@@ -29,6 +29,7 @@ type tail struct {
 
 const (
 	residualDays = 28    // that noise is learnt from
+	idleShare    = 0.02  // of the level: hours that expect less say nothing of noise
 	shrink       = 30    // events that a level or a slot must have seen to stand for itself
 	loud         = 30    // times the middle: clipped in a day's mean
 	smallMean    = 20    // events at which negative binomial and Student-t count alike

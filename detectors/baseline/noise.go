@@ -42,10 +42,16 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 		m.level /= ratio // relevel's is a mean, those of the history were centres
 	}
 	// Each residual's own φ, as if it were one deviation off; 68% are less than that.
+	// The idle hours of what runs in batches say nothing of the noise of the runs.
 	w.z = resize(w.z, n)[:0]
+	idle := idleShare * m.level * m.bias
 	for i := from; i < n; i++ {
+		if w.mu[i] *= m.bias; w.mu[i] < idle {
+			w.mu[i] = math.NaN()
+			continue
+		}
 		if !isUnknown(w.root[i]) {
-			mu := w.mu[i] * m.bias
+			mu := w.mu[i]
 			if mu < m.least {
 				mu = m.least
 			}
@@ -68,7 +74,7 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 	top, bottom := math.Inf(-1), math.Inf(-1)
 	slope, offset, scale := m.phi/m.unit, m.phi*0.375, 2/math.Sqrt(m.phi)
 	for i := from; i < n; i++ {
-		if !isUnknown(w.root[i]) {
+		if !isUnknown(w.root[i]) && !isUnknown(w.mu[i]) {
 			x, mu := slope*s.Value[i]+offset, slope*w.mu[i]+offset
 			// even(value) - even(expected), with one logarithm.
 			z := scale * math.Log((math.Sqrt(x)+math.Sqrt(1+x))/(math.Sqrt(mu)+math.Sqrt(1+mu)))
@@ -110,7 +116,7 @@ func (m *model) noise(s Series, at, per int, w *Scratch) {
 func (m *model) countPhi(s Series, from int, w *Scratch) {
 	over, square := 0.0, 0.0
 	for i := from; i < len(s.Value); i++ {
-		if mu := w.mu[i]; !isUnknown(w.root[i]) {
+		if mu := w.mu[i]; !isUnknown(w.root[i]) && !isUnknown(mu) {
 			r := s.Value[i] - mu
 			over += math.Min(r*r, 9*(m.unit*mu+m.phi*mu*mu)) - m.unit*mu
 			square += mu * mu

@@ -19,15 +19,16 @@ func recurs(s Series, m *model, t int64, at int, high float64) (Job, float64, fl
 	hourBuckets, days := m.hour, m.per
 	high = math.Max(high, m.unit)
 	usual := m.at(at)
-	// burst is the greatest near bucket i of those known that are not usual for
-	// their own hour, 0 if there is none.
+	unusual := func(k int) bool { return s.Value[k] > high*math.Max(m.at(k)/usual, 1) } // for its own hour
+	// burst is the greatest near bucket i of those known that are unusual, 0 if there
+	// is none.
 	burst := func(i int) float64 {
 		top := 0.0
 		for k := i - hourBuckets; k <= i+hourBuckets; k++ {
 			if k < 0 || k >= len(s.Value) || s.Known != nil && !s.Known[k] || !(s.Value[k] <= greatest) {
 				continue
 			}
-			if x := s.Value[k]; x > top && x > high*math.Max(m.at(k)/usual, 1) {
+			if x := s.Value[k]; x > top && unusual(k) {
 				top = x
 			}
 		}
@@ -36,7 +37,7 @@ func recurs(s Series, m *model, t int64, at int, high float64) (Job, float64, fl
 	brief := func(i int) bool {
 		long := 0
 		for k := max(i-jobHours*hourBuckets, 0); k < len(s.Value) && k <= i+jobHours*hourBuckets; k++ {
-			if s.Value[k] > high {
+			if unusual(k) {
 				long++
 			}
 		}
