@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager kafka test-containers security deploy release docs bench bench-nab load torture python-client notebook fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager kafka test-containers security deploy release docs bench bench-nab bench-detect load torture python-client notebook fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -64,10 +64,13 @@ docs: build engine ## Write docs/config.md and docs/tables.md anew from the code
 	$(GO) run ./scripts/tablesdoc
 
 bench: engine ## Run the benchmarks; ratios count, absolute times vary
-	$(GO) test -run '^$$' -bench . -benchmem ./schema ./detectors/baseline ./detectors/window ./consumer ./cmd/overreach
+	$(GO) test -run '^$$' -bench . -benchmem ./schema ./detectors ./detectors/baseline ./detectors/window ./consumer ./cmd/overreach
 
 bench-nab: ## Score the baseline on the Numenta Anomaly Benchmark's series; NAB=DIR for another folder
 	@scripts/bench-nab.sh
+
+bench-detect: ## Measure the detectors on simulated partners and write that section of docs/accuracy.md; SEEDS=1-20 to tune, printed alone
+	@scripts/bench-detect.sh
 
 load: engine kafka ## Measure memory, load and takeover on a real Kafka: TIME (default 10m), TIMES (34) the hostile events of make test
 	@scripts/load.sh

@@ -17,9 +17,6 @@ type answering struct {
 	byCapability map[string][]usage.Series // the parts of each capability and, under "", of all
 }
 
-// watermark is the end of all hours: everything is closed.
-func (p *partner) watermark() int64 { return p.end() }
-
 func newAnswering(p *partner) *answering {
 	a := &answering{partner: p, byCapability: map[string][]usage.Series{}}
 	a.byCapability[""] = []usage.Series{a.series(schema.Leaf{})}
@@ -95,7 +92,7 @@ func estimate(people, accesses float64) schema.Estimate {
 }
 
 func (a *answering) answer(q *usage.Question) usage.Answer {
-	out := usage.Answer{Watermark: a.watermark()}
+	out := usage.Answer{Watermark: max(a.end(), a.watermark)} // everything is closed
 	switch {
 	case q.Partner == detectors.Coverage:
 		for _, g := range a.gaps {

@@ -9,10 +9,10 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// judge lets every detector judge what a partner did from its first judged day on,
+// findingsOf lets every detector judge what a partner did from its first judged day on,
 // once all of it is known. It returns what was found, in the order of the keys, and
 // hands over each question's scores.
-func judge(p *partner, scored func(*usage.Question, []schema.Score)) []schema.Finding {
+func findingsOf(p *partner, scored func(*usage.Question, []schema.Score)) []schema.Finding {
 	a := newAnswering(p)
 	var findings []schema.Finding
 	for _, d := range detectors.All() {

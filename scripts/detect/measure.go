@@ -26,10 +26,9 @@ type plan struct {
 
 // hit is what one overreach came to.
 type hit struct {
-	found  map[string]int64 // by detector: seconds from its begin until it could have been noticed
-	paged  bool
-	own    int // episodes of the scenario's detector that are of it
-	others int // and that are not
+	found       map[string]int64 // by detector: seconds from its begin until it could have been noticed
+	paged       bool             // by the scenario's detector
+	own, others int              // its episodes that are of the overreach, and that are not
 }
 
 // cell is what one scenario came to at one length and strength.
@@ -110,7 +109,7 @@ func measure(p plan, progress func(done, of int)) *results {
 				jobs = append(jobs, func() func() {
 					partner := t.make(r)
 					lost := len(partner.gaps) > 0
-					a := heard(partner, judge(partner, nil), lost)
+					a := heard(partner, findingsOf(partner, nil), lost)
 					return func() { res.traps[i].add(&a) }
 				})
 			}
@@ -123,7 +122,7 @@ func measure(p plan, progress func(done, of int)) *results {
 				partner := clean(r, p.days)
 				var one results
 				least := map[string]float64{}
-				found := judge(partner, func(q *usage.Question, scores []schema.Score) { one.calibrate(q, scores, least) })
+				found := findingsOf(partner, func(q *usage.Question, scores []schema.Score) { one.calibrate(q, scores, least) })
 				a := heard(partner, found, false)
 				isYoung := partner.unseen == partner.begin
 				return func() {
@@ -195,7 +194,7 @@ func run(jobs []func() func(), progress func(done, of int)) {
 // meet judges a labelled partner and says what of the findings is of the label.
 func meet(s *scenario, l labelled) hit {
 	h := hit{found: map[string]int64{}}
-	for _, e := range episodes(judge(l.partner, nil)) {
+	for _, e := range episodes(findingsOf(l.partner, nil)) {
 		noticed, last := e.FirstCrossing.Unix(), e.last.Peak.Unix()
 		if of := last > l.from && noticed <= l.to+slack(e.Window); !of {
 			if e.Detector == s.detector {
@@ -205,12 +204,12 @@ func meet(s *scenario, l labelled) hit {
 		}
 		if e.Detector == s.detector {
 			h.own++
+			h.paged = h.paged || e.severity == schema.Critical
 		}
 		after := max(noticed, l.from) - l.from
 		if before, ok := h.found[e.Detector]; !ok || after < before {
 			h.found[e.Detector] = after
 		}
-		h.paged = h.paged || e.severity == schema.Critical
 	}
 	return h
 }

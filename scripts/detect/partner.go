@@ -19,6 +19,8 @@ type partner struct {
 	gaps     []schema.Gap
 	shape    *shape
 	unseen   schema.Day // days before it are history: they are not judged
+
+	watermark int64 // where it is not the end of the hours
 }
 
 // flow is what one leaf did to one crowd. Whoever is visited is drawn anew from

@@ -22,7 +22,7 @@ func (c *cell) recall(detector string) float64 {
 	return float64(n) / float64(max(len(c.hits), 1))
 }
 
-// paged is the share about which somebody was woken.
+// paged is the share about which the detector woke somebody.
 func (c *cell) paged() float64 {
 	n := 0
 	for _, h := range c.hits {
