@@ -20,9 +20,9 @@ type Surge struct{}
 // What makes a finding. The score is the chance that ordinary traffic of a
 // partner's capability does as much in any hour of a year.
 const (
-	surgeWarns = 0.01  // at or under this score: a hundred years
-	surgePages = 0.001 // at or under this, and the baseline is mature
-	surgeLeast = 20    // fewer accesses or people in an hour are no surge, whatever is usual
+	surgeWarns = 0.1  // at or under this score: ten years
+	surgePages = 0.01 // at or under this: a hundred years; and the baseline is mature
+	surgeLeast = 20   // fewer accesses or people in an hour are no surge, whatever is usual
 	yearHours  = 8766
 )
 

@@ -86,6 +86,7 @@ type Judged struct {
 	Season    Season   // that the baseline repeats with
 	Job       Job      // that is due in this bucket and taken into account
 	Shifted   bool     // would be usual an hour earlier or later, as after a clock change, and is judged so
+	CatchesUp bool     // is no more than what an outage just before held back, and is judged so
 	Level     float64  // a bucket's mean over the last week, robust, without season
 	Spread    float64  // the coefficient of variation √φ beyond what counting itself makes
 }
@@ -96,6 +97,8 @@ const (
 	day      = 86400
 	week     = 7
 	thinDays = 14
+
+	outageDays = 2 // for so long what an outage held back may come
 )
 
 // Scratch is memory that Judge uses again: a call allocates nothing once it has
@@ -131,13 +134,15 @@ func JudgeEach(s Series, t int64, observed []float64, side Side, w *Scratch, jud
 	s.Value = s.Value[:min(at, len(s.Value))]
 	m, ok := fit(s, at, w)
 	for k, x := range observed {
-		judged = append(judged, m.judge(s, ok, t+int64(k)*s.Step, at+k, x, side))
+		judged = append(judged, m.judge(s, ok, t+int64(k)*s.Step, at, observed[:k], x, side))
 	}
 	return judged
 }
 
-// judge judges one bucket by the model, where there is one.
-func (m *model) judge(s Series, ok bool, t int64, at int, observed float64, side Side) Judged {
+// judge judges the bucket at t by the model, where there is one; today is what was
+// observed between the first judged bucket and it.
+func (m *model) judge(s Series, ok bool, t int64, first int, today []float64, observed float64, side Side) Judged {
+	at := first + len(today)
 	unknown := math.IsNaN(observed)
 	observed = math.Min(math.Max(observed, 0), greatest)
 	out := Judged{Chance: 1, Days: m.days, Season: m.season, Level: m.level, Spread: math.Sqrt(m.phi)}
@@ -158,6 +163,9 @@ func (m *model) judge(s Series, ok bool, t int64, at int, observed float64, side
 		if p := math.Min(m.above(shifted, observed), shiftBelow); p > above*10 {
 			above, out.Shifted = p, true
 		}
+	}
+	if above < shiftBelow && observed-mu <= m.heldBack(s, first, today) {
+		above, out.CatchesUp = shiftBelow, true
 	}
 	if j, size, spread := recurs(s, m, t, at, out.High); j != NoJob {
 		out.Job, out.Expected = j, size
@@ -181,6 +189,30 @@ func (m *model) judge(s Series, ok bool, t int64, at int, observed float64, side
 // what it explains is given: so seldom that ordinary buckets are judged as ever,
 // so often that nobody is told.
 const shiftBelow = 1e-3
+
+// heldBack is how much of what was to be expected in the two days before did not
+// come, in buckets with less than a quarter of it, and has not been made up for since.
+func (m *model) heldBack(s Series, first int, today []float64) float64 {
+	missed := 0.0
+	for i := max(first+len(today)-outageDays*m.per, 0); i < first+len(today); i++ {
+		x, known := 0.0, true
+		switch {
+		case i >= first:
+			x = today[i-first]
+		case i < len(s.Value):
+			x, known = s.Value[i], s.Known == nil || s.Known[i]
+		default:
+			known = false
+		}
+		mu := m.at(i)
+		if known && x < mu/4 {
+			missed += mu - x
+		} else if known && x > mu {
+			missed = math.Max(missed-(x-mu), 0)
+		}
+	}
+	return missed
+}
 
 func floorDiv(a, b int64) int64 {
 	q := a / b

@@ -345,3 +345,55 @@ func FuzzAChanceIsAlwaysAChance(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatAnOutageHeldBackMayComeAfterItAndNoMore(t *testing.T) {
+	// after is a series whose last hours are empty, and what its next hour expects.
+	after := func(outage int) (Series, float64) {
+		s := simulated(8, 200, 0.01, 5)
+		usual := s.Value[len(s.Value)-7*24]
+		clear(s.Value[len(s.Value)-outage:])
+		return s, usual
+	}
+	var w Scratch
+	judge := func(outage int, times ...float64) []Judged {
+		s, usual := after(outage)
+		observed := make([]float64, len(times))
+		for i := range times {
+			observed[i] = times[i] * usual
+		}
+		return JudgeEach(s, s.Start+int64(len(s.Value))*s.Step, observed, Above, &w, nil)
+	}
+	for _, c := range []struct {
+		what   string
+		outage int
+		times  []float64
+		excuse []bool
+	}{
+		{"twice the usual without an outage", 0, []float64{2}, []bool{false}},
+		{"twice the usual after an outage of twelve hours", 12, []float64{2}, []bool{true}},
+		{"sixty times the usual after an outage of twelve hours", 12, []float64{60}, []bool{false}},
+		{"what was held back, and more than what is left of it", 12, []float64{2, 3.5}, []bool{true, false}},
+	} {
+		for i, j := range judge(c.outage, c.times...) {
+			if j.CatchesUp != c.excuse[i] || j.CatchesUp != (j.Chance == shiftBelow) {
+				t.Errorf("%s, hour %d: %+v", c.what, i+1, j)
+			}
+		}
+	}
+}
+
+func TestAJobInIdleHoursIsKnownAMonthLaterHoweverBusyTheDayIs(t *testing.T) {
+	s := simulated(8, 2000, 0.01, 6)
+	at := s.Start + int64(len(s.Value))*s.Step
+	at += 86400 - at%86400 + 16*3600 // where its day is quietest
+	for s.Start+int64(len(s.Value))*s.Step < at {
+		s.Value = append(s.Value, s.Value[len(s.Value)-168])
+	}
+	size := 20_000.0
+	ago := monthsAgo(at)
+	s.Value[(ago[0]-s.Start)/s.Step] = size
+	var w Scratch
+	if j := Judge(s, at, size, Above, &w); j.Job != EachMonth || j.Chance < 0.01 {
+		t.Errorf("a job of %g a month ago: %+v", size, j)
+	}
+}
