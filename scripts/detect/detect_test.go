@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -79,6 +80,7 @@ func TestWindowsHoldWhatANaiveCountOfTheCallsDoes(t *testing.T) {
 	s.swing, s.phi = 0.8, 0.3
 	p := simulate(source(4, "windows"), s, 17600, 70)
 	p.crowds[0] = everybody
+	copy(p.flows[0].visits, p.flows[0].accesses)
 	var calls []int64 // milliseconds
 	for h, n := range p.flows[0].accesses {
 		for k := 1.0; k <= n; k++ {
@@ -166,13 +168,35 @@ func TestWhatComesAsOftenAsItsChanceSaysHasNoCalibrationError(t *testing.T) {
 }
 
 func TestOnlyWhatIsBetweenTheTwoLinesIsWrittenAnew(t *testing.T) {
-	page := "# A\n" + opening + "\nold\n" + closing + "\nB\n"
-	got, err := replaced([]byte(page), "new")
-	if want := "# A\n" + opening + "\n\nnew\n\n" + closing + "\nB\n"; err != nil || got != want {
+	page := "# A\n" + opening(simulated) + "\nold\n" + closing(simulated) + "\nB\n" + opening(recorded) + "\nold\n" + closing(recorded) + "\n"
+	got, err := replaced([]byte(page), simulated, "new\n")
+	if want := strings.Replace(page, "\nold\n", "\n\nnew\n\n", 1); err != nil || string(got) != want {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if _, err := replaced([]byte("# A\n"), "new"); err == nil {
+	if _, err := replaced([]byte("# A\n"), simulated, "new"); err == nil {
 		t.Error("a page without the lines is written")
+	}
+}
+
+func TestRecordedCallsAreReadByTheMappingsThatShip(t *testing.T) {
+	if _, err := os.Stat("../../" + samples); err != nil {
+		t.Skip("NOT RUN: the samples of real events are not beside the checkout, at " + samples)
+	}
+	all, err := readSamples("cloudtrail", "../../"+samples+"/cloudtrail/aws.execution.ssm-send-command.json")
+	if err != nil || len(all) == 0 {
+		t.Fatal(all, err)
+	}
+	for i := range all {
+		p := all[i].after(1, "test", own, 20)
+		calls := 0.0
+		for _, f := range p.flows[len(own):] {
+			for h := range f.accesses {
+				calls += f.accesses[h] + f.attempts[h]
+			}
+		}
+		if int(calls) != len(all[i].calls) || all[i].most() == 0 {
+			t.Errorf("%s made %d calls, of which %g are in its hours", all[i].partner, len(all[i].calls), calls)
+		}
 	}
 }
 

@@ -15,11 +15,20 @@ import (
 	"time"
 )
 
-// The lines of docs/accuracy.md between which the command writes.
+// What the command writes in docs/accuracy.md lies between two such lines.
 const (
-	opening = "<!-- bench-detect: from here on written by make bench-detect -->"
-	closing = "<!-- bench-detect: to here -->"
+	simulated = "simulated"
+	recorded  = "recorded"
 )
+
+func opening(section string) string {
+	return "<!-- " + section + ": from here on written by make bench-detect -->"
+}
+
+func closing(section string) string { return "<!-- " + section + ": to here -->" }
+
+// samples is where real events are, in a checkout that has them beside it.
+const samples = "../shared/data"
 
 func main() {
 	seeds := flag.String("seeds", "101-120", "seeds, as FIRST-LAST; 1-20 are for tuning")
@@ -65,22 +74,30 @@ func report(p plan, seeds, docs string) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	text := res.markdown(seeds)
-	fmt.Println("\n" + text)
+	texts := map[string]string{simulated: res.markdown(seeds)}
+	if _, err := os.Stat(samples); err == nil {
+		if texts[recorded], err = onRecorded(samples, p.seeds); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(os.Stderr, "bench-detect: NOT RUN on recorded events: no %s beside the checkout\n", samples)
+	}
+	fmt.Printf("\n%s\n%s\n", texts[simulated], texts[recorded])
 	fmt.Fprintf(os.Stderr, "bench-detect: done in %s\n", time.Since(begin).Round(time.Second))
 	if docs == "" {
 		return nil
 	}
 	page := filepath.Join(docs, "accuracy.md")
-	old, err := os.ReadFile(page)
+	fresh, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
-	fresh, err := replaced(old, text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", page, err)
+	for section, text := range texts {
+		if fresh, err = replaced(fresh, section, text); err != nil {
+			return fmt.Errorf("%s: %w", page, err)
+		}
 	}
-	for name, content := range map[string]string{"accuracy.md": fresh, "accuracy-recall.svg": res.recalls(), "accuracy-reliability.svg": res.reliability()} {
+	for name, content := range map[string]string{"accuracy.md": string(fresh), "accuracy-recall.svg": res.recalls(), "accuracy-reliability.svg": res.reliability()} {
 		if err := os.WriteFile(filepath.Join(docs, name), []byte(content), 0o644); err != nil {
 			return err
 		}
@@ -88,12 +105,12 @@ func report(p plan, seeds, docs string) error {
 	return nil
 }
 
-// replaced is the page with other text between the two lines.
-func replaced(page []byte, text string) (string, error) {
-	before, rest, ok := bytes.Cut(page, []byte(opening))
-	_, after, ok2 := bytes.Cut(rest, []byte(closing))
+// replaced is the page with other text between the two lines of a section.
+func replaced(page []byte, section, text string) ([]byte, error) {
+	before, rest, ok := bytes.Cut(page, []byte(opening(section)))
+	_, after, ok2 := bytes.Cut(rest, []byte(closing(section)))
 	if !ok || !ok2 {
-		return "", errors.New("no lines " + opening + " and " + closing + " to write between")
+		return nil, errors.New("no lines " + opening(section) + " and " + closing(section) + " to write between")
 	}
-	return string(before) + opening + "\n\n" + text + "\n\n" + closing + string(after), nil
+	return fmt.Appendf(nil, "%s%s\n\n%s\n\n%s%s", before, opening(section), strings.TrimSpace(text), closing(section), after), nil
 }
