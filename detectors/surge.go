@@ -88,6 +88,12 @@ func (d Surge) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]sc
 	for i := range hours {
 		hours[i] = surging{begin: q.Spans[0].From.Second() + int64(i)*schema.Hourly.Seconds(), score: 1}
 	}
+	keys := 0 // what was used at all: others may be read along for other days
+	for k := range a.Series {
+		if counts(a.Series[k].Values[usage.Accesses]) {
+			keys++
+		}
+	}
 	var scratch baseline.Scratch
 	var scores []schema.Score
 	for k := range a.Series {
@@ -99,7 +105,7 @@ func (d Surge) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]sc
 			if !counts(s.Values[m]) {
 				continue // as bytes, where events do not tell them
 			}
-			some := d.score(r, q, s, first, m, len(a.Series), &scratch)
+			some := d.score(r, q, s, first, m, keys, &scratch)
 			for i := range hours {
 				hours[i].consider(&some[i], k)
 			}

@@ -149,3 +149,18 @@ func TestEveryHourIsScoredWhetherItStandsOutOrNot(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAppThatIsReadAlongForOtherDaysChangesNoScore(t *testing.T) {
+	s, unused := times(ordinary(500, 56, 10), 9, 5, usage.Metrics[:]...), ordinary(500, 56, 10)
+	unused.App, unused.Action = "unused", schema.Read
+	for m := range unused.Values {
+		clear(unused.Values[m])
+	}
+	score := func(series ...usage.Series) float64 {
+		scores, _, _ := detectors.Surge{}.Score(parse(t, surgeRegistry), surgeQuestion("messaging"), usage.Answer{Series: series, Watermark: surgeDay.Second() + 36000})
+		return scores[9].Score
+	}
+	if alone, along := score(s), score(s, unused); alone != along || alone == 1 {
+		t.Errorf("the score is %g alone and %g beside an app that was never used", alone, along)
+	}
+}

@@ -110,8 +110,7 @@ func (a *answering) answer(q *usage.Question) usage.Answer {
 	return out
 }
 
-// closed answers with series: of the whole, then of its parts, each where it did
-// anything. Where a partner is younger than the history, there is nothing before.
+// closed answers with series: of the whole, then of its parts. Where a partner is younger than the history, there is nothing before.
 func (a *answering) closed(q *usage.Question, out *usage.Answer) {
 	from, to := (q.Spans[0].From - q.History).Second(), min(q.Spans[0].End(), a.end())
 	for _, s := range a.byCapability[q.Capability] {
@@ -127,9 +126,7 @@ func (a *answering) closed(q *usage.Question, out *usage.Answer) {
 		for m := range s.Values {
 			s.Values[m] = s.Values[m][first:end]
 		}
-		if slices.ContainsFunc(s.Values[usage.Accesses], func(v float64) bool { return v != 0 }) {
-			out.Series = append(out.Series, s)
-		}
+		out.Series = append(out.Series, s)
 	}
 }
 

@@ -40,18 +40,6 @@ func (c *calibration) share(level int) float64 {
 	return float64(c.under[level]) / math.Max(float64(c.n), 1)
 }
 
-// bin is the share whose chance lies between the tenths i and i+1 of ten.
-func (c *calibration) bin(i int) float64 {
-	low, high := 0.0, 1.0
-	if i > 0 {
-		low = c.share(evenFrom + i - 1)
-	}
-	if i < 9 {
-		high = c.share(evenFrom + i)
-	}
-	return high - low
-}
-
 // expectedError is the expected calibration error: how far how often differs from
 // how likely, on average over the tenths (Naeini et al., 2015).
 func (c *calibration) expectedError() float64 {

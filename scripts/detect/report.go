@@ -71,10 +71,10 @@ func precision(cells []cell) string {
 
 // share writes a share: 1 and 0 only where it is all or none.
 func share(v float64) string {
-	switch {
-	case v == 0:
+	switch v {
+	case 0:
 		return "0"
-	case v == 1:
+	case 1:
 		return "1"
 	}
 	return strconv.FormatFloat(min(max(v, 0.01), 0.99), 'f', 2, 64)
