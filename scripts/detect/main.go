@@ -33,7 +33,7 @@ const samples = "../shared/data"
 func main() {
 	seeds := flag.String("seeds", "101-120", "seeds, as FIRST-LAST; 1-20 are for tuning")
 	docs := flag.String("docs", "", "folder of accuracy.md, which is written anew; none: nothing is written")
-	perCell := flag.Int("cell", 2, "overreaches of each scenario, length and strength, a seed")
+	perCell := flag.Int("cell", 1, "overreaches of each scenario, length and strength, a seed")
 	perTrap := flag.Int("trap", 3, "partners of each trap, a seed")
 	partners := flag.Int("partners", 50, "clean partners a seed, a year each")
 	flag.Parse()
