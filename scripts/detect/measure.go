@@ -252,12 +252,12 @@ func upper(n int) float64 {
 	low, high := float64(n), float64(n)+10*math.Sqrt(float64(n)+1)+10
 	for range 100 {
 		mean := (low + high) / 2
-		term, sum := math.Exp(-mean), 0.0
+		logTerm, sum := -mean, 0.0
 		for k := 0; k <= n; k++ {
 			if k > 0 {
-				term *= mean / float64(k)
+				logTerm += math.Log(mean / float64(k))
 			}
-			sum += term
+			sum += math.Exp(logTerm)
 		}
 		if sum > 0.05 {
 			low = mean
