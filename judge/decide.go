@@ -59,7 +59,7 @@ func (r *round) decide(ctx context.Context, p pass, activities []usage.Activity)
 	for i, q := range questions {
 		scored, f, ok := judgeOne(r.registry, q, answers[i])
 		for _, s := range scored {
-			if from, is := p.fresh[q.Period]; is && s.Bucket >= from {
+			if from, is := p.fresh[schema.DayOfSecond(s.Bucket)]; is && s.Bucket >= from {
 				scores = append(scores, s)
 			}
 		}

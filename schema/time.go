@@ -95,6 +95,10 @@ const (
 	// WindowClockHour is an hour of the clock, judged once the watermark has passed
 	// it. No limit is set for it.
 	WindowClockHour Window = "clock hour"
+
+	// WindowClockDay is a UTC day, judged once the watermark has passed it. No limit is
+	// set for it.
+	WindowClockDay Window = "clock day"
 )
 
 // Windows lists the windows a limit may be set for, shortest first.
@@ -113,13 +117,13 @@ func (w Window) Step() Resolution {
 
 // Closed reports whether the window is judged only when the watermark has passed
 // it, since what it holds is compared with what is usual.
-func (w Window) Closed() bool { return w == WindowClockHour }
+func (w Window) Closed() bool { return w == WindowClockHour || w == WindowClockDay }
 
 // Buckets returns how many steps long a sliding window is, and 0 for the
 // calendar month and the whole period, whose length is not fixed.
 func (w Window) Buckets() int {
 	switch w {
-	case WindowClockHour:
+	case WindowClockHour, WindowClockDay:
 		return 1
 	case WindowHour:
 		return 60
