@@ -141,16 +141,16 @@ func randomAnswer(rnd *rand.Rand, q usage.Question) usage.Answer {
 	return a
 }
 
-// randomSeries are hours much alike, now and then with one that is not, and some
+// randomSeries are buckets much alike, now and then with one that is not, and some
 // that are not known.
 func randomSeries(rnd *rand.Rand, q usage.Question, a *usage.Answer) []usage.Series {
-	begin := (q.Spans[0].From - q.History).Second()
+	begin, step := (q.Spans[0].From - q.History).Second(), q.Window.Step().Seconds()
 	a.Watermark = q.Spans[0].From.Second() + rnd.Int64N(2*schema.DaySeconds)
-	n := int((min(a.Watermark/3600*3600, q.Spans[0].End()) - begin) / 3600)
+	n := int((min(a.Watermark/step*step, q.Spans[0].End()) - begin) / step)
 	used := rnd.IntN(n) // from when on
 	var all []usage.Series
 	for k := range 1 + rnd.IntN(3) {
-		s := usage.Series{Leaf: schema.Leaf{Partner: q.Partner, Capability: q.Capability}, Begin: begin, Step: schema.Hourly}
+		s := usage.Series{Leaf: schema.Leaf{Partner: q.Partner, Capability: q.Capability}, Begin: begin, Step: q.Window.Step()}
 		switch {
 		case k > 0 && q.Capability == "":
 			s.Capability = fmt.Sprintf("c%d", k)

@@ -7,12 +7,16 @@ import (
 	"slices"
 )
 
-// The weeks that a trend is looked for in. Of eight weeks even the straightest
+// The weeks that a trend is looked for in. Of fewer than ten even the straightest
 // rise is too likely by chance to stand out in a year of days.
 const (
-	Weeks = 12 // at most
-	Least = 9  // known, at least
+	Weeks = 16 // at most
+	Least = 10 // known, at least
 )
+
+// stepShare is how much of a year a step spends where it makes a rise most likely,
+// where there is about one a year: a month.
+const stepShare = 1. / 12
 
 // Trend is the growth of a key over the last weeks. Slopes are of the natural
 // logarithm of a day's value, a week.
@@ -21,8 +25,9 @@ type Trend struct {
 
 	// Chance is that of weeks as much in ascending order as these, or more, where
 	// their order is by chance: Kendall's test (Mann 1945, Kendall 1955), exact. It
-	// does not depend on how the values are distributed, and no single step can
-	// make it small: 1 where fewer than Least weeks are known.
+	// does not depend on how the values are distributed. A step, wherever it is, is
+	// allowed for: the order within its two sides must be as unlikely, but for
+	// stepShare. 1 where fewer than Least weeks are known.
 	Chance float64
 
 	Slope, Low, High float64 // since then: median of the pairs' slopes, and its 95% interval (Sen 1968, section 3)
@@ -41,16 +46,12 @@ func Of(days []float64) Trend {
 	if t.Known < leastSloped {
 		return t
 	}
-	rises := 0
-	for i := range at {
-		for j := range i {
-			if height[i] > height[j] {
-				rises++
-			}
-		}
-	}
 	if t.Known >= Least {
-		t.Chance = chanceOf(rises, t.Known)
+		t.Chance = chanceOf(rises(height), t.Known, 0)
+		for k := 1; k < t.Known; k++ {
+			sides := chanceOf(rises(height[:k])+rises(height[k:]), k, t.Known-k)
+			t.Chance = max(t.Chance, stepShare*sides)
+		}
 	}
 	if from := t.change(at, height); len(at)-from >= leastSloped {
 		at, height = at[from:], height[from:]
@@ -72,11 +73,11 @@ func (t *Trend) slope(at, height []float64) {
 		}
 	}
 	slices.Sort(slopes)
-	n, pairs := float64(len(at)), float64(len(slopes))
+	n, all := float64(len(at)), float64(len(slopes))
 	half := 1.96 * math.Sqrt(n*(n-1)*(2*n+5)/18)
 	t.Slope = median(slopes)
-	t.Low = slopes[max(0, int(math.Floor((pairs-half)/2))-1)]
-	t.High = slopes[min(len(slopes)-1, int(math.Ceil((pairs+half)/2)))]
+	t.Low = slopes[max(0, int(math.Floor((all-half)/2))-1)]
+	t.High = slopes[min(len(slopes)-1, int(math.Ceil((all+half)/2)))]
 	off := make([]float64, len(at))
 	for i := range at {
 		off[i] = height[i] - t.Slope*at[i]
@@ -153,24 +154,65 @@ func (t Trend) In(weeks float64) (value, low, high float64) {
 	return math.Exp(log), math.Exp(log - below), math.Exp(log + above)
 }
 
-// chanceOf returns the chance that of n things in an order by chance at least so
-// many pairs are ascending (by counting permutations by their inversions).
-func chanceOf(rises, n int) float64 {
-	ways := []float64{1} // chance of each number of ascending pairs
-	for k := 2; k <= n; k++ {
-		next := make([]float64, len(ways)+k-1)
-		for i, p := range ways {
-			for j := range k {
-				next[i+j] += p / float64(k)
+// Band returns between what a week's median day would be 99 times of 100 without
+// growth, by how far the weeks are off the line.
+func (t Trend) Band() (low, high float64) {
+	off := math.Exp(t.residual * 2.58 / 1.96)
+	return t.Before / off, t.Before * off
+}
+
+// rises counts the ascending pairs.
+func rises(v []float64) int {
+	n := 0
+	for i := range v {
+		for j := range i {
+			if v[i] > v[j] {
+				n++
 			}
 		}
-		ways = next
 	}
-	sum := 0.0
-	for i := len(ways) - 1; i >= rises; i-- {
-		sum += ways[i]
+	return n
+}
+
+// pairs is how many pairs there are at most, and one.
+const pairs = Weeks*(Weeks-1)/2 + 1
+
+// tails holds, for two runs of such lengths, what chanceOf returns: it depends on
+// nothing else, and would cost the most of a fit.
+var tails = func() (all [Weeks + 1][Weeks + 1][pairs]float64) {
+	for a := range all {
+		for b := 0; a+b <= Weeks; b++ {
+			all[a][b] = tail(a, b)
+		}
 	}
-	return min(sum, 1)
+	return all
+}()
+
+// chanceOf returns the chance that, where two runs of such lengths are each in an
+// order by chance, at least so many pairs within them are ascending.
+func chanceOf(rises, a, b int) float64 { return tails[a][b][rises] }
+
+// tail counts permutations by their inversions.
+func tail(lengths ...int) (ways [pairs]float64) {
+	ways[0] = 1
+	most := 0
+	for _, n := range lengths {
+		for k := 2; k <= n; k++ {
+			var next [pairs]float64
+			for i := 0; i <= most; i++ {
+				for j := range k {
+					next[i+j] += ways[i] / float64(k)
+				}
+			}
+			most += k - 1
+			ways = next
+		}
+	}
+	for i := most - 1; i >= 0; i-- {
+		ways[i] += ways[i+1]
+	}
+	ways[0] = 1
+	return ways
 }
 
 // median of sorted values.
