@@ -157,11 +157,14 @@ func randomSeries(rnd *rand.Rand, q usage.Question, a *usage.Answer) []usage.Ser
 		case k > 0:
 			s.App, s.Action = fmt.Sprintf("app %d", k), schema.Actions[rnd.IntN(3)]
 		}
-		usual := float64(1 + rnd.IntN(200))
+		usual, growth := float64(1+rnd.IntN(200)), float64(min(rnd.IntN(8), 1))*0.02
 		for m := range s.Values {
 			s.Values[m] = make([]float64, n)
 			for i := used; i < n; i++ {
 				s.Values[m][i] = usual + rnd.Float64()*10
+				if step == schema.DaySeconds {
+					s.Values[m][i] *= math.Exp(growth * float64(i))
+				}
 				switch {
 				case rnd.IntN(200) == 0:
 					s.Values[m][i] *= 20
@@ -177,11 +180,12 @@ func randomSeries(rnd *rand.Rand, q usage.Question, a *usage.Answer) []usage.Ser
 
 func TestEveryDetectorKeepsTheLaws(t *testing.T) {
 	found := map[string]int{}
+	all := append(detectors.All(), detectors.Creep{})
 	for seed := range uint64(400) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		registry, before := randomRegistry(t, rnd), randomRegistry(t, rnd)
 		activity := randomActivity(rnd)
-		for _, d := range detectors.All() {
+		for _, d := range all {
 			questions := d.Ask(registry, activity)
 			if again := d.Ask(registry, activity); !reflect.DeepEqual(questions, again) {
 				t.Fatalf("seed %d: %s asks %v, and then %v", seed, d.Name(), questions, again)
@@ -214,7 +218,7 @@ func TestEveryDetectorKeepsTheLaws(t *testing.T) {
 			}
 		}
 	}
-	for _, d := range detectors.All() {
+	for _, d := range all {
 		if found[d.Name()] < 50 {
 			t.Errorf("%s found %d times, which is too seldom to mean anything", d.Name(), found[d.Name()])
 		}
