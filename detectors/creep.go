@@ -136,7 +136,7 @@ func (d Creep) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]sc
 func (d Creep) score(q usage.Question, c *creeping, observed float64, few bool) schema.Score {
 	t := &c.trend
 	chance := t.Chance
-	if t.Low <= creepSteady*t.Slope || t.Low <= 0 || t.Now < creepGrown*t.Before || few || c.metric == usage.People && t.Now < creepLeast || math.IsNaN(observed) {
+	if t.Low <= creepSteady*t.Slope || t.Slope <= 0 || t.Now < creepGrown*t.Before || few || c.metric == usage.People && t.Now < creepLeast || math.IsNaN(observed) {
 		chance = 1
 	}
 	low, high := t.Band()

@@ -164,3 +164,11 @@ func TestTooFewWeeksSayNothing(t *testing.T) {
 		t.Errorf("of %d weeks: %+v", Least-1, got)
 	}
 }
+
+func BenchmarkSixteenWeeks(b *testing.B) {
+	all := days(rand.New(rand.NewPCG(1, 1)), 0.1, func(i int) float64 { return 100 + float64(i) })
+	b.ReportAllocs()
+	for b.Loop() {
+		Of(all)
+	}
+}
