@@ -5,6 +5,7 @@ package detectors
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +54,37 @@ const (
 	WeeksHistory   schema.Day = 77
 	LongestHistory            = WeeksHistory + 7
 )
+
+// askClosed asks about closed windows of an activity, each of the periods that hold
+// its days: of the partner as a whole, and in each capability that the registry
+// lists. Names that it does not list come from whoever writes events, and are
+// without bound.
+func askClosed(key schema.FindingKey, days, history schema.Day, r *schema.Registry, a usage.Activity, period func(schema.Day) schema.Day) []usage.Question {
+	if _, ok := r.Partners[a.Partner]; !ok {
+		return nil
+	}
+	capabilities := []string{""}
+	for _, s := range a.Scopes {
+		if _, ok := r.Capabilities[s.Capability]; ok && s.Capability != capabilities[len(capabilities)-1] { // scopes are in their order
+			capabilities = append(capabilities, s.Capability)
+		}
+	}
+	var periods []schema.Day
+	for _, day := range a.Days {
+		periods = append(periods, period(day))
+	}
+	slices.Sort(periods)
+	key.Partner = a.Partner
+	var questions []usage.Question
+	for _, key.Period = range slices.Compact(periods) {
+		for _, key.Capability = range capabilities {
+			questions = append(questions, usage.Question{
+				FindingKey: key, Spans: []usage.Span{{From: key.Period, To: key.Period + days}}, History: history,
+			})
+		}
+	}
+	return questions
+}
 
 // All returns every detector, in the order of docs/detectors.
 func All() []Detector {

@@ -48,26 +48,8 @@ func (Surge) Watches(r *schema.Registry, partner string) []string {
 
 // Ask implements Detector.
 func (d Surge) Ask(r *schema.Registry, a usage.Activity) []usage.Question {
-	if _, ok := r.Partners[a.Partner]; !ok {
-		return nil
-	}
-	capabilities := []string{""}
-	for _, s := range a.Scopes {
-		if s.Capability != capabilities[len(capabilities)-1] { // scopes are in their order
-			capabilities = append(capabilities, s.Capability)
-		}
-	}
-	var questions []usage.Question
-	for _, day := range a.Days {
-		for _, c := range capabilities {
-			questions = append(questions, usage.Question{
-				FindingKey: schema.FindingKey{Detector: d.Name(), Partner: a.Partner, Capability: c, Window: schema.WindowClockHour, Cause: "surge", Period: day},
-				Spans:      []usage.Span{{From: day, To: day + 1}},
-				History:    History,
-			})
-		}
-	}
-	return questions
+	key := schema.FindingKey{Detector: d.Name(), Window: schema.WindowClockHour, Cause: "surge"}
+	return askClosed(key, 1, History, r, a, func(d schema.Day) schema.Day { return d })
 }
 
 // Judge implements Detector.

@@ -20,40 +20,15 @@ const leastADay = 20
 // monday returns the day on which the week of a day began.
 func monday(d schema.Day) schema.Day { return d - (d+3)%7 } // 1 January 1970 was a Thursday
 
-// askWeeks asks about the weeks of an activity: of the partner as a whole, and in
-// each of its capabilities.
+// askWeeks asks about the weeks of an activity.
 func askWeeks(name, cause string, r *schema.Registry, a usage.Activity) []usage.Question {
-	if _, ok := r.Partners[a.Partner]; !ok {
-		return nil
-	}
-	capabilities := []string{""}
-	for _, s := range a.Scopes {
-		if s.Capability != capabilities[len(capabilities)-1] { // scopes are in their order
-			capabilities = append(capabilities, s.Capability)
-		}
-	}
-	var weeks []schema.Day
-	for _, day := range a.Days {
-		weeks = append(weeks, monday(day))
-	}
-	slices.Sort(weeks)
-	var questions []usage.Question
-	for _, week := range slices.Compact(weeks) {
-		for _, c := range capabilities {
-			questions = append(questions, usage.Question{
-				FindingKey: schema.FindingKey{Detector: name, Partner: a.Partner, Capability: c, Window: schema.WindowClockWeek, Cause: cause, Period: week},
-				Spans:      []usage.Span{{From: week, To: week + 7}},
-				History:    WeeksHistory,
-			})
-		}
-	}
-	return questions
+	return askClosed(schema.FindingKey{Detector: name, Window: schema.WindowClockWeek, Cause: cause}, 7, WeeksHistory, r, a, monday)
 }
 
 // weekly returns what a metric came to a day, week by week, oldest first, from the
 // first in which the key was used all week, as far as can be told: the week after
-// its first access, unless that lies before all of them. What the registry expects more of is divided
-// by that.
+// its first access, unless that lies before all of them. What the registry expects
+// more of is divided by that.
 func weekly(r *schema.Registry, q *usage.Question, s *usage.Series, m usage.Metric) []float64 {
 	weeks := make([]float64, weeksKept)
 	for i, v := range s.Values[m] {

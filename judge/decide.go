@@ -3,6 +3,7 @@ package judge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -26,7 +27,22 @@ func (p pass) judges(w schema.Window) bool { return w.Step() == p.tier && w.Clos
 // judgeActivities asks, answers and decides, some hundred partners at a time.
 func (r *round) judgeActivities(ctx context.Context, p pass, activities []usage.Activity) error {
 	for chunk := range slices.Chunk(activities, partnersAAsk) {
-		if err := r.decide(ctx, p, chunk); err != nil {
+		if err := r.decideSome(ctx, p, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decideSome decides for half of the partners at a time where all of them are more
+// than can be held at once.
+func (r *round) decideSome(ctx context.Context, p pass, activities []usage.Activity) error {
+	err := r.decide(ctx, p, activities)
+	if !errors.Is(err, errTooManySeries) || len(activities) < 2 {
+		return err
+	}
+	for half := range slices.Chunk(activities, (len(activities)+1)/2) {
+		if err := r.decideSome(ctx, p, half); err != nil {
 			return err
 		}
 	}
@@ -63,6 +79,12 @@ func (r *round) decide(ctx context.Context, p pass, activities []usage.Activity)
 				scores = append(scores, s)
 			}
 		}
+		if len(scores) >= scoresAtOnce {
+			if err := r.writeScores(ctx, scores); err != nil {
+				return err
+			}
+			scores = scores[:0]
+		}
 		f, ok, err := r.conclude(ctx, q, f, ok, stored)
 		if err != nil {
 			return err
@@ -88,10 +110,17 @@ func (r *round) decide(ctx context.Context, p pass, activities []usage.Activity)
 			stored[key.ID()] = r.withdrawn(f)
 		}
 	}
+	if err := r.writeScores(ctx, scores); err != nil {
+		return err
+	}
+	return r.write(ctx, findings, stored)
+}
+
+func (r *round) writeScores(ctx context.Context, scores []schema.Score) error {
 	if err := r.judge.store.WriteScores(ctx, scores, r.version); err != nil {
 		return fmt.Errorf("writing scores: %w", err)
 	}
-	return r.write(ctx, findings, stored)
+	return nil
 }
 
 // concluded is a finding with the question that it answers.

@@ -58,7 +58,7 @@ func young(all []usage.Series) bool {
 
 func (r *round) readPeers(ctx context.Context, step schema.Resolution, first, last schema.Day) error {
 	names := slices.Sorted(maps.Keys(r.registry.Partners))
-	peaks, err := r.judge.store.Peaks(ctx, schema.SeriesQuery{Resolution: step, From: first.Second(), To: last.Second(), Partners: names})
+	peaks, err := r.judge.store.Peaks(ctx, schema.SeriesQuery{Resolution: step, From: first.Second(), To: last.Second(), Partners: names, Capabilities: slices.Sorted(maps.Keys(r.registry.Capabilities))})
 	if err != nil {
 		return fmt.Errorf("reading peers: %w", err)
 	}

@@ -2,7 +2,9 @@ package judge
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -11,8 +13,20 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
+// What is held at once: series, each of which may be 50 kB, and scores.
+const (
+	seriesAtOnce = 2500
+	seriesApps   = 20 // of a partner; evidence tells more of them apart
+	scoresAtOnce = 50_000
+)
+
+// errTooManySeries says that the partners have more keys than are held at once.
+var errTooManySeries = errors.New("too many series")
+
 // answerSeries answers questions about closed buckets: everything from the least
-// history to the last span is read at once, for some dozens of partners.
+// history to the last span is read at once, for some dozens of partners. Where they
+// have more series than are held at once it ends with errTooManySeries, unless it
+// is one partner.
 func (r *round) answerSeries(ctx context.Context, questions []asked, of []int, answers []usage.Answer) error {
 	byPartner := map[string][]int{}
 	var partners []string
@@ -23,6 +37,10 @@ func (r *round) answerSeries(ctx context.Context, questions []asked, of []int, a
 		}
 		byPartner[name] = append(byPartner[name], i)
 	}
+	left := seriesAtOnce
+	if len(partners) == 1 {
+		left = 0
+	}
 	for some := range slices.Chunk(partners, densePartners) {
 		byBlock := map[schema.Day][]int{}
 		for _, name := range some {
@@ -31,7 +49,7 @@ func (r *round) answerSeries(ctx context.Context, questions []asked, of []int, a
 			}
 		}
 		for _, asking := range byBlock {
-			if err := r.readSeries(ctx, questions, asking, some, answers); err != nil {
+			if err := r.readSeries(ctx, questions, asking, some, answers, &left); err != nil {
 				return err
 			}
 		}
@@ -40,8 +58,8 @@ func (r *round) answerSeries(ctx context.Context, questions []asked, of []int, a
 }
 
 // readSeries answers questions about days of one block, so that what is held of
-// them is bounded.
-func (r *round) readSeries(ctx context.Context, questions []asked, asking []int, partners []string, answers []usage.Answer) error {
+// them is bounded: by how many series are left to be held, where that is not 0.
+func (r *round) readSeries(ctx context.Context, questions []asked, asking []int, partners []string, answers []usage.Answer, left *int) error {
 	step := questions[asking[0]].Window.Step()
 	closed := window.Start(r.version.Watermark, step.Seconds())
 	begin, end := int64(math.MaxInt64), int64(0)
@@ -52,12 +70,19 @@ func (r *round) readSeries(ctx context.Context, questions []asked, asking []int,
 	if begin >= end {
 		return nil
 	}
+	capabilities := slices.Sorted(maps.Keys(r.registry.Capabilities))
 	byKey := map[schema.FindingKey][]usage.Series{} // of partner and capability alone
 	read := func(q schema.SeriesQuery, keep func(schema.Leaf) []schema.FindingKey) error {
-		q.Resolution, q.From, q.To, q.Partners, q.MaxApps = step, begin, end, partners, r.judge.cfg.MaxApps
+		q.Resolution, q.From, q.To, q.Partners, q.MaxApps = step, begin, end, partners, min(seriesApps, r.judge.cfg.MaxApps)
+		q.Capabilities, q.Limit = capabilities, *left
 		all, err := r.judge.store.Series(ctx, q)
 		if err != nil {
 			return fmt.Errorf("reading series: %w", err)
+		}
+		if *left > 0 {
+			if *left -= len(all); *left <= 0 {
+				return errTooManySeries
+			}
 		}
 		for i := range all {
 			s := spread(&all[i], begin, end, step)

@@ -173,8 +173,11 @@ type SeriesQuery struct {
 	// apart and adds the others up as OtherApps.
 	MaxApps int
 
-	// ByCapability tells capabilities apart, ByLeaf apps and actions too.
+	// ByCapability tells the Capabilities apart, ByLeaf apps and actions too.
 	ByCapability, ByLeaf bool
+	Capabilities         []string
+
+	Limit int // of series, where not 0
 }
 
 // Series is what one key did in each bucket that it did anything in, by column.

@@ -34,21 +34,20 @@ func (s *Store) Series(ctx context.Context, q schema.SeriesQuery) ([]schema.Seri
 }
 
 // Peaks reads what each of some partners did at most in a bucket of each day, in
-// each capability and in all of them, partner by partner. Of the query it takes
+// each of the Capabilities and in all there are, partner by partner. Of the query it takes
 // what says which buckets of whom.
 func (s *Store) Peaks(ctx context.Context, q schema.SeriesQuery) ([]schema.Peak, error) {
-	rows, err := s.conn.Query(ctx, fmt.Sprintf(`SELECT partner, capability, toInt32(intDiv(at, 86400)) AS day, max(calls), max(size)
-		FROM
-		(
-			SELECT partner, capability, toInt64(toUnixTimestamp(bucket)) AS at, sum(accesses) AS calls, sum(bytes) AS size
+	of := func(capability, where string) string {
+		return fmt.Sprintf(`SELECT partner, %s AS of_capability, toInt64(toUnixTimestamp(bucket)) AS at, sum(accesses) AS calls, sum(bytes) AS size
 			FROM usage
-			WHERE kind = 'usage' AND resolution = %s AND bucket >= %d AND bucket < %d AND %s
-			GROUP BY GROUPING SETS ((partner, bucket), (partner, capability, bucket))
-		)
-		GROUP BY partner, capability, day
+			WHERE kind = 'usage' AND resolution = %s AND bucket >= %d AND bucket < %d AND %s%s
+			GROUP BY partner, of_capability, bucket`, capability, quote(q.Resolution.String()), q.From, q.To, in("partner", quoteAll(q.Partners)), where)
+	}
+	rows, err := s.conn.Query(ctx, fmt.Sprintf(`SELECT partner, of_capability, toInt32(intDiv(at, 86400)) AS day, max(calls), max(size)
+		FROM (%s UNION ALL %s)
+		GROUP BY partner, of_capability, day
 		HAVING max(calls) > 0
-		ORDER BY partner, capability, day`,
-		quote(q.Resolution.String()), q.From, q.To, in("partner", quoteAll(q.Partners))))
+		ORDER BY partner, of_capability, day`, of("''", ""), of("capability", " AND "+in("capability", quoteAll(q.Capabilities)))))
 	if err != nil {
 		return nil, fmt.Errorf("reading peaks: %w", s.explain(err))
 	}
@@ -77,6 +76,9 @@ func seriesSQL(q schema.SeriesQuery) string {
 	}
 	where := fmt.Sprintf("kind = 'usage' AND resolution = %s AND bucket >= %d AND bucket < %d AND %s",
 		quote(q.Resolution.String()), q.From, q.To, in("partner", quoteAll(q.Partners)))
+	if q.ByCapability || q.ByLeaf {
+		where += " AND " + in("capability", quoteAll(q.Capabilities))
+	}
 	if q.ByLeaf {
 		app := "app"
 		if q.MaxApps > 0 {
@@ -84,6 +86,10 @@ func seriesSQL(q schema.SeriesQuery) string {
 				where, q.MaxApps, quote(schema.OtherApps))
 		}
 		key, by = "partner, capability AS of_capability, "+app+" AS of_app, action AS of_action", "partner, capability, of_app, action"
+	}
+	limit := ""
+	if q.Limit > 0 {
+		limit = fmt.Sprintf(" LIMIT %d", q.Limit)
 	}
 	return fmt.Sprintf(`WITH arraySort(groupArray((at, calls, people, size))) AS sorted
 		SELECT partner, of_capability, of_app, CAST(of_action AS Int8), sorted.1, sorted.2, sorted.3, sorted.4
@@ -96,8 +102,8 @@ func seriesSQL(q schema.SeriesQuery) string {
 			HAVING calls > 0
 		)
 		GROUP BY partner, of_capability, of_app, of_action
-		ORDER BY partner, of_capability, of_app, of_action`,
-		key, where, by)
+		ORDER BY partner, of_capability, of_app, of_action%s`,
+		key, where, by, limit)
 }
 
 // WriteScores writes scores, each of which replaces those of the same key and

@@ -23,6 +23,9 @@ func naiveSeries(rows []row, q schema.SeriesQuery) []schema.Series {
 		if r.res != q.Resolution || r.bucket < q.From || r.bucket >= q.To || !slices.Contains(q.Partners, r.leaf.Partner) || r.c.Accesses == 0 {
 			continue
 		}
+		if (q.ByCapability || q.ByLeaf) && !slices.Contains(q.Capabilities, r.leaf.Capability) {
+			continue
+		}
 		key := schema.Leaf{Partner: r.leaf.Partner}
 		if q.ByCapability {
 			key.Capability = r.leaf.Capability
@@ -72,7 +75,7 @@ func TestSeriesAddUpWhatEachKeyDidInEachBucket(t *testing.T) {
 		{Resolution: schema.Hourly, From: first, To: first + 4*3600, ByLeaf: true},
 		{Resolution: schema.Daily, From: first, To: first + 3*86400, ByLeaf: true},
 	} {
-		q.Partners = strangers[:4]
+		q.Partners, q.Capabilities = strangers[:4], strangers[:2] // of three
 		got, err := s.Series(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
@@ -84,6 +87,10 @@ func TestSeriesAddUpWhatEachKeyDidInEachBucket(t *testing.T) {
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("%+v: want -, got +:\n%s", q, diff)
 		}
+		q.Limit = 1
+		if got, err = s.Series(t.Context(), q); err != nil || len(got) != 1 {
+			t.Errorf("%d series, %v, want one", len(got), err)
+		}
 	}
 }
 
@@ -92,7 +99,7 @@ func TestPeaksAreTheGreatestBucketOfEachDay(t *testing.T) {
 	rows := randomRows(rand.New(rand.NewPCG(5, 8)), 500)
 	insertRows(t, s, rows)
 	first := int64(1_500_000_000 / 86400 * 86400)
-	q := schema.SeriesQuery{Resolution: schema.Hourly, From: first, To: first + 3*86400, Partners: strangers[:4]}
+	q := schema.SeriesQuery{Resolution: schema.Hourly, From: first, To: first + 3*86400, Partners: strangers[:4], Capabilities: strangers[1:3]}
 	type key struct {
 		partner, capability string
 		day                 schema.Day
@@ -149,7 +156,7 @@ func TestSeriesFoldTheAppsThatAreTooMany(t *testing.T) {
 	rows := randomRows(rand.New(rand.NewPCG(5, 7)), 300)
 	insertRows(t, s, rows)
 	first := int64(1_500_000_000 / 86400 * 86400)
-	q := schema.SeriesQuery{Resolution: schema.Hourly, From: first, To: first + 4*3600, Partners: strangers[:4], ByLeaf: true, MaxApps: 1}
+	q := schema.SeriesQuery{Resolution: schema.Hourly, From: first, To: first + 4*3600, Partners: strangers[:4], ByLeaf: true, MaxApps: 1, Capabilities: strangers[:3]}
 	got, err := s.Series(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
