@@ -18,7 +18,6 @@ import (
 type Creep struct{}
 
 const (
-	creepWarns  = 0.1 // at or under this score: ten years
 	creepGrowth = 2.0 // over the weeks looked at; less is business as usual
 	creepWeeks  = 6   // fewer say nothing
 	yearWeeks   = 52.18
@@ -100,7 +99,7 @@ func (d Creep) scores(r *schema.Registry, q *usage.Question, s *usage.Series) (s
 		}
 		c := d.fit(q, s, m, weeks)
 		scores = append(scores, c.score)
-		if c.score.Score <= creepWarns && (worst == nil || c.score.Score < worst.score.Score) {
+		if c.score.Score <= warns && (worst == nil || c.score.Score < worst.score.Score) {
 			worst = &c
 		}
 	}
@@ -127,7 +126,7 @@ func (d Creep) fit(q *usage.Question, s *usage.Series, m usage.Metric, weeks []f
 		Bucket: (q.Period + 6).Second(), Step: s.Step, Observed: weeks[len(weeks)-1],
 		Expected: first, Low: first * math.Exp(-2*c.Noise), High: first * math.Exp(2*c.Noise),
 		Chance: chance, Score: baseline.Corrected(chance, float64(len(usage.Metrics))*yearWeeks),
-		Threshold: creepWarns, Maturity: maturityOf(len(weeks)),
+		Threshold: warns, Maturity: maturityOf(len(weeks)),
 	}
 	return c
 }

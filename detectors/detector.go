@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/overreach/overreach/detectors/usage"
+	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/schema"
 )
 
@@ -46,6 +47,10 @@ type Scorer interface {
 	// finding that Judge makes.
 	Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool)
 }
+
+// warns is the score at or under which a Scorer makes a finding: what ordinary traffic
+// comes to once in ten years.
+const warns = 0.1
 
 // How many days before what a Scorer judges its series go back: those of hours,
 // those of weeks, and any.
@@ -122,6 +127,12 @@ func used(q usage.Question, a usage.Answer) (schema.Finding, bool) {
 		People:        a.People,
 		Bystanders:    &a.Bystanders,
 	}, true
+}
+
+// about is so many people of a series, as an estimate: there are never more than
+// accesses.
+func about(people, accesses float64) schema.Estimate {
+	return schema.Estimate(window.Around(people)).AtMost(uint64(accesses))
 }
 
 // utc is the time of a second since 1970.

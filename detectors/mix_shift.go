@@ -17,7 +17,6 @@ import (
 type MixShift struct{}
 
 const (
-	mixWarns = 0.1  // at or under this score: ten years
 	mixLeast = 0.1  // share of the accesses that must have moved
 	mixGrain = 0.02 // of it, what weeks differ by at least
 )
@@ -129,8 +128,8 @@ func (d MixShift) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([
 	}
 	usual := m.mean(last)
 	now := moved(m[last], usual)
-	judged, ok := baseline.Among(past, 1, now)
-	if !ok {
+	judged, n := baseline.Among(past, 1, now)
+	if n == 0 {
 		return nil, schema.Finding{}, false
 	}
 	if now < mixLeast {
@@ -139,9 +138,9 @@ func (d MixShift) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([
 	score := schema.Score{
 		Detector: d.Name(), Leaf: schema.Leaf{Partner: q.Partner, Capability: q.Capability}, Metric: "mix",
 		Bucket: (q.Period + 6).Second(), Step: schema.Daily, Observed: now, Expected: judged.Expected, High: judged.High,
-		Chance: judged.Chance, Score: baseline.Corrected(judged.Chance, yearWeeks), Threshold: mixWarns, Maturity: maturityOf(len(m)),
+		Chance: judged.Chance, Score: baseline.Corrected(judged.Chance, yearWeeks), Threshold: warns, Maturity: maturityOf(len(m)),
 	}
-	if score.Score > mixWarns {
+	if score.Score > warns {
 		return []schema.Score{score}, schema.Finding{}, false
 	}
 	f := ofWeek(&q, &a)

@@ -20,8 +20,7 @@ type Surge struct{}
 // What makes a finding. The score is the chance that ordinary traffic of a
 // partner's capability does as much in any hour of a year.
 const (
-	surgeWarns  = 0.1  // at or under this score: ten years
-	surgePages  = 0.01 // at or under this: a hundred years; and the baseline is mature
+	surgePages  = 0.01 // at or under this score: a hundred years; and the baseline is mature
 	surgeLeast  = 20   // fewer accesses or people in an hour are no surge, whatever is usual
 	surgeLearns = 2    // days, before which no hour of the day was seen twice
 	yearHours   = 8766
@@ -143,11 +142,11 @@ func (d Surge) score(r *schema.Registry, q usage.Question, s *usage.Series, firs
 			judged.Maturity, judged.Chance = baseline.Learning, 1
 		}
 		if judged.Maturity != baseline.Mature {
-			among, ok := baseline.Among(peers, usage.PeerDays*int(schema.DaySeconds/s.Step.Seconds()), observed[i])
+			among, n := baseline.Among(peers, usage.PeerDays*int(schema.DaySeconds/s.Step.Seconds()), observed[i])
 			switch {
-			case ok && judged.Maturity == baseline.Learning:
+			case n > 0 && judged.Maturity == baseline.Learning:
 				judged.Expected, judged.High, judged.Chance = among.Expected, among.High, among.Chance
-			case ok:
+			case n > 0:
 				judged.Chance = max(judged.Chance, among.Chance)
 			}
 		}
@@ -159,7 +158,7 @@ func (d Surge) score(r *schema.Registry, q usage.Question, s *usage.Series, firs
 			Bucket: from + int64(i)*s.Step.Seconds(), Step: s.Step, Observed: value,
 			Expected: judged.Expected * factor, Low: judged.Low * factor, High: judged.High * factor,
 			Chance: judged.Chance, Score: baseline.Corrected(judged.Chance, float64(max(keys[first+i], 1)*len(usage.Metrics)*yearHours)),
-			Threshold: surgeWarns, Maturity: judged.Maturity.String(),
+			Threshold: warns, Maturity: judged.Maturity.String(),
 		})
 	}
 	return scores
@@ -224,10 +223,10 @@ func (h *surging) consider(s *schema.Score, key int) {
 				h.total[m] = *s
 			}
 		}
-	} else if s.Score <= surgeWarns && s.App == "" && s.Action == 0 {
+	} else if s.Score <= warns && s.App == "" && s.Action == 0 {
 		h.parts = true
 	}
-	if s.Score <= surgeWarns && s.Metric != usage.Accesses.String() {
+	if s.Score <= warns && s.Metric != usage.Accesses.String() {
 		h.people = true
 	}
 	h.score = min(h.score, s.Score)
@@ -239,7 +238,7 @@ func (h *surging) consider(s *schema.Score, key int) {
 // surer reports whether a says more than b: first comes what stands out, then
 // people before accesses before bytes, then what is the less likely.
 func surer(a, b *schema.Score) bool {
-	if out := a.Score <= surgeWarns; out != (b.Score <= surgeWarns) {
+	if out := a.Score <= warns; out != (b.Score <= warns) {
 		return out
 	}
 	if a.Metric != b.Metric {
@@ -263,7 +262,7 @@ func (d Surge) find(r *schema.Registry, q usage.Question, a usage.Answer, hours 
 	var first, last, peak *surging
 	for i := range hours {
 		h := &hours[i]
-		if h.score > surgeWarns {
+		if h.score > warns {
 			continue
 		}
 		if first == nil {
@@ -284,7 +283,7 @@ func (d Surge) find(r *schema.Registry, q usage.Question, a usage.Answer, hours 
 		FirstCrossing: utc(first.begin + step), Peak: utc(peak.begin + step),
 		EvidenceFrom: utc(peak.begin), EvidenceTo: utc(peak.begin + step),
 		Accesses: uint64(peak.total[usage.Accesses].Observed),
-		People:   schema.Estimate{Value: uint64(people.Observed), Low: uint64(people.Observed), High: uint64(people.Observed)},
+		People:   about(people.Observed, peak.total[usage.Accesses].Observed),
 		Expected: &people.Expected,
 		Baseline: schema.Baseline{
 			Window:  fmt.Sprintf("people an hour by a baseline of the %d days before (%s); 99 of 100 hours lie between %.0f and %.0f", History, people.Maturity, people.Low, people.High),
@@ -301,11 +300,11 @@ func (d Surge) find(r *schema.Registry, q usage.Question, a usage.Answer, hours 
 	if a.Watermark >= end {
 		f.State, f.EndedAt = schema.Ended, utc(end)
 	}
-	f.Sentence = d.sentence(r, q, peak, len(a.Peers[usage.Accesses]))
+	f.Sentence = d.sentence(r, q, peak, a.Peers[usage.Accesses])
 	return f, true
 }
 
-func (d Surge) sentence(r *schema.Registry, q usage.Question, h *surging, peers int) string {
+func (d Surge) sentence(r *schema.Registry, q usage.Question, h *surging, peers []float64) string {
 	w := &h.worst
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s in the hour to %s, where %s to be expected (99 of 100 hours: up to %s)", q.Partner+" in "+of(q.Capability),
@@ -318,8 +317,8 @@ func (d Surge) sentence(r *schema.Registry, q usage.Question, h *surging, peers 
 	}
 	if w.Maturity != baseline.Mature.String() {
 		fmt.Fprintf(&b, "; the baseline is %s, so ", w.Maturity)
-		if peers > 0 {
-			fmt.Fprintf(&b, "it is compared with %s and ", count(uint64(peers), "peer", "peers"))
+		if _, n := baseline.Among(peers, 1, w.Observed); n > 0 {
+			fmt.Fprintf(&b, "it is compared with %s and ", count(uint64(n), "peer", "peers"))
 		}
 		b.WriteString("nobody is woken")
 	}

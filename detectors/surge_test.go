@@ -92,6 +92,17 @@ func TestAnHourFarAboveEveryOtherIsASurge(t *testing.T) {
 	}
 }
 
+func TestThePeopleOfASurgeAreAnEstimateWhereTheyAreMany(t *testing.T) {
+	registry := parse(t, surgeRegistry)
+	for size, exact := range map[float64]bool{20: true, 5000: false} {
+		s := times(ordinary(size, 56, 10), 9, 20, usage.Metrics[:]...)
+		f, ok := detectors.Surge{}.Judge(registry, surgeQuestion("messaging"), usage.Answer{Series: []usage.Series{s}, Watermark: s.Begin + int64(s.Buckets())*3600})
+		if p := f.People; !ok || exact != (p.Low == p.High) || p.Low > p.Value || p.High < p.Value {
+			t.Errorf("%g an hour, twenty times: %v, people %+v", size, ok, p)
+		}
+	}
+}
+
 func TestAYoungKeyIsComparedWithItsPeersAndNobodyIsWoken(t *testing.T) {
 	registry := parse(t, surgeRegistry)
 	var some []float64 // thirty
@@ -106,6 +117,7 @@ func TestAYoungKeyIsComparedWithItsPeersAndNobodyIsWoken(t *testing.T) {
 		says  string // empty: no finding
 	}{
 		{"on its first day, a thousand times the greatest of its peers", 0, 10000, some, "the baseline is learning, so it is compared with 30 peers and nobody is woken"},
+		{"on its eighth, far beyond its past, and its peers are too few to say", 8, 10, some[:4], "the baseline is thin, so nobody is woken"},
 		{"on its first day, like its peers", 0, 1, some, ""},
 		{"on its first day, without enough peers", 0, 10000, some[:4], ""},
 		{"on its eighth, far beyond its past and its peers", 8, 10000, some, "the baseline is thin, so it is compared with 30 peers and nobody is woken"},

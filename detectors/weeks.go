@@ -58,12 +58,12 @@ func ofWeek(q *usage.Question, a *usage.Answer) schema.Finding {
 		}
 		return sum
 	}
-	most := uint64(slices.Max(a.Series[0].Values[usage.People][weekDays-7:])) // of one day: people of a week are not their sum
+	most := slices.Max(a.Series[0].Values[usage.People][weekDays-7:]) // of one day: people of a week are not their sum
 	end := (q.Period + 7).Time()
 	f := schema.Finding{
 		FindingKey: q.FindingKey, PeriodEnd: q.Period + 7, Severity: schema.Warning, State: schema.Open,
 		FirstCrossing: end, Peak: end, EvidenceFrom: q.Period.Time(), EvidenceTo: end,
-		Accesses: uint64(last(usage.Accesses)), People: schema.Estimate{Value: most, Low: most, High: most},
+		Accesses: uint64(last(usage.Accesses)), People: about(most, last(usage.Accesses)),
 	}
 	if a.Watermark >= (q.Period + 14).Second() {
 		f.State, f.EndedAt = schema.Ended, (q.Period + 14).Time()

@@ -19,9 +19,9 @@ const (
 // Among judges a bucket of a key without a past of its own by its peers: greatest
 // holds the greatest of so many buckets of each. Their logarithms are taken for a
 // Student-t's, by their median and 1.4826 times their median absolute deviation.
-// Expected is the median of greatest, High the greatest of it. ok is false where
-// the peers are too few.
-func Among(greatest []float64, buckets int, observed float64) (judged Judged, ok bool) {
+// Expected is the median of greatest, High the greatest of it. It returns with how
+// many peers it compared: none, where they are too few.
+func Among(greatest []float64, buckets int, observed float64) (judged Judged, peers int) {
 	judged.Chance = 1
 	logs := make([]float64, 0, len(greatest))
 	for _, g := range greatest {
@@ -31,7 +31,7 @@ func Among(greatest []float64, buckets int, observed float64) (judged Judged, ok
 		}
 	}
 	if len(logs) < leastPeers {
-		return Judged{Chance: 1}, false
+		return Judged{Chance: 1}, 0
 	}
 	centre, n := window.Median(logs), float64(len(logs))
 	judged.Expected = math.Exp(centre)
@@ -40,5 +40,5 @@ func Among(greatest []float64, buckets int, observed float64) (judged Judged, ok
 		most := studentAbove((math.Log(observed)-centre)/scale, madFreedom*(n-1)) // chance of it as the greatest of the buckets
 		judged.Chance = math.Max(-math.Expm1(math.Log1p(-most)/float64(buckets)), smallest)
 	}
-	return judged, true
+	return judged, len(logs)
 }

@@ -10,8 +10,8 @@ func TestAKeyWithoutAPastIsSurprisingWhereItExceedsWhatItsPeersDiffer(t *testing
 	peers := []float64{100, 200, 0, 300, 400, 500, 90, 110}
 	before := 1.0
 	for _, observed := range []float64{0, 10, 300, 1000, 1e4, 1e6} {
-		j, ok := Among(peers, 336, observed)
-		if !ok || j.Chance > before || j.High != 500 || math.Abs(j.Expected-200) > 1e-9 {
+		j, n := Among(peers, 336, observed)
+		if n != 7 || j.Chance > before || j.High != 500 || math.Abs(j.Expected-200) > 1e-9 {
 			t.Errorf("%g: %+v, after a chance of %g", observed, j, before)
 		}
 		before = j.Chance
@@ -19,7 +19,7 @@ func TestAKeyWithoutAPastIsSurprisingWhereItExceedsWhatItsPeersDiffer(t *testing
 	if before > 1e-5 {
 		t.Errorf("two thousand times the greatest peer has a chance of %g", before)
 	}
-	if j, ok := Among([]float64{1, 2, 3, 4, 0, 0}, 336, 1e9); ok || j.Chance != 1 {
+	if j, n := Among([]float64{1, 2, 3, 4, 0, 0}, 336, 1e9); n != 0 || j.Chance != 1 {
 		t.Errorf("four peers say %+v", j)
 	}
 }

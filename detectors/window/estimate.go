@@ -33,7 +33,16 @@ func (s *Sketch) Estimate() Estimate {
 		n := uint64(s.n)
 		return Estimate{n, n, n}
 	}
-	x := max(estimate(histogram(s.ranks)), sparseMax+1)
+	return Around(max(estimate(histogram(s.ranks)), sparseMax+1))
+}
+
+// Around returns an estimate of x with the interval that a sketch's has: ClickHouse's
+// own estimates have it too, but for a bias near 45,000.
+func Around(x float64) Estimate {
+	if x <= sparseMax {
+		n := saturate(math.Round(x))
+		return Estimate{n, n, n}
+	}
 	return Estimate{
 		Value: saturate(math.Round(x)),
 		Low:   max(saturate(math.Floor(x/(1+margin))), sparseMax+1),
