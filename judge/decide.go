@@ -38,6 +38,9 @@ func (r *round) judgeActivities(ctx context.Context, p pass, activities []usage.
 // than can be held at once.
 func (r *round) decideSome(ctx context.Context, p pass, activities []usage.Activity) error {
 	err := r.decide(ctx, p, activities)
+	if err == nil && p.closed {
+		return r.judge.meanwhile(ctx)
+	}
 	if !errors.Is(err, errTooManySeries) || len(activities) < 2 {
 		return err
 	}

@@ -139,42 +139,88 @@ func (j *Judge) Round(ctx context.Context, all bool) error {
 	if len(j.slots) == 0 {
 		return nil
 	}
+	r, err := j.begin(ctx)
+	if err != nil {
+		return err
+	}
+	for _, tier := range tiers {
+		changed := j.judgedBy[tier] != 0 && j.judgedBy[tier] != r.version.Registry
+		if !all && !changed && started.Sub(j.lastRun[tier]) < j.every(tier) {
+			continue
+		}
+		j.lastRun[tier] = started
+		switch err := r.run(ctx, tier); {
+		case errors.Is(err, errOtherSlots):
+			return j.Round(ctx, all)
+		case err != nil:
+			return fmt.Errorf("judging windows in steps of a %s: %w", tier, err)
+		}
+		reached(pointTier)
+	}
+	j.finished(started, r)
+	return nil
+}
+
+// begin reads what a round goes by, and judges gaps.
+func (j *Judge) begin(ctx context.Context) (*round, error) {
 	extents, err := j.store.Extents(ctx)
 	if err != nil {
-		return fmt.Errorf("reading how far was counted: %w", err)
+		return nil, fmt.Errorf("reading how far was counted: %w", err)
 	}
 	ends, err := j.log.Ends(ctx)
 	if err != nil {
-		return fmt.Errorf("reading the end offsets: %w", err)
+		return nil, fmt.Errorf("reading the end offsets: %w", err)
 	}
 	j.watermark = watermark(extents, ends, int64(j.cfg.Lateness.Seconds()), j.now().Unix(), j.watermark)
 	registry, ordinal := j.registry()
-	r := round{
+	r := &round{
 		judge:    j,
 		registry: registry,
 		version:  schema.Version{Offsets: counted(extents), Registry: ordinal, Watermark: j.watermark},
 		extents:  extents,
 	}
 	if err := r.judgeGaps(ctx); err != nil {
-		return fmt.Errorf("judging gaps: %w", err)
+		return nil, fmt.Errorf("judging gaps: %w", err)
 	}
-	for _, tier := range tiers {
-		changed := j.judgedBy[tier] != 0 && j.judgedBy[tier] != ordinal
-		if !all && !changed && started.Sub(j.lastRun[tier]) < j.every(tier) {
-			continue
-		}
-		j.lastRun[tier] = started
-		if err := r.run(ctx, tier); err != nil {
-			return fmt.Errorf("judging windows in steps of a %s: %w", tier, err)
-		}
-		reached(pointTier)
-	}
+	return r, nil
+}
+
+// finished notes a round that began at a time of the clock.
+func (j *Judge) finished(started time.Time, r *round) {
 	before := j.lastRound
 	if before.IsZero() {
 		before = started
 	}
-	j.lastRound = started
-	j.metrics.round(time.Since(started), time.Since(before), j.watermark, latest(extents))
+	if started.After(j.lastRound) {
+		j.lastRound = started
+	}
+	j.metrics.round(time.Since(started), time.Since(before), j.watermark, latest(r.extents))
+}
+
+// errOtherSlots ends a pass over closed buckets when other slots are ours: the new
+// ones must not wait for it. It begins again with them.
+var errOtherSlots = errors.New("other slots are judged here now")
+
+// meanwhile is a round of the minute tier amid a pass over closed buckets, where its
+// time has come: what is to be known within seconds must not wait for what is held
+// against weeks, which may take minutes.
+func (j *Judge) meanwhile(ctx context.Context) error {
+	started := time.Now()
+	if started.Sub(j.lastRun[schema.Minute]) < j.cfg.Interval {
+		return nil
+	}
+	if !slices.Equal(j.log.Slots(), j.slots) {
+		return errOtherSlots
+	}
+	r, err := j.begin(ctx)
+	if err != nil {
+		return err
+	}
+	j.lastRun[schema.Minute] = started
+	if err := r.run(ctx, schema.Minute); err != nil {
+		return fmt.Errorf("judging windows in steps of a %s: %w", schema.Minute, err)
+	}
+	j.finished(started, r)
 	return nil
 }
 

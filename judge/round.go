@@ -45,7 +45,7 @@ func (r *round) run(ctx context.Context, tier schema.Resolution) error {
 		to, minutes := r.chain(tier, markers)
 		full := more(markers)
 		changed := j.judgedBy[tier] != 0 && j.judgedBy[tier] != r.version.Registry
-		rolls := j.watermark/60 > j.rolled[tier]/60 && !full
+		rolls := r.version.Watermark/60 > j.rolled[tier]/60 && !full
 		if len(to) == 0 && !changed && !rolls {
 			return nil
 		}
@@ -53,7 +53,7 @@ func (r *round) run(ctx context.Context, tier schema.Resolution) error {
 			return err
 		}
 		if rolls {
-			j.rolled[tier] = j.watermark
+			j.rolled[tier] = r.version.Watermark // the judge's may be later: rounds of minutes come between
 		}
 		if err := j.store.WriteJudged(ctx, r.positions(tier, to)); err != nil {
 			return fmt.Errorf("writing how far was judged: %w", err)
@@ -214,7 +214,7 @@ func (r *round) closes(tier schema.Resolution, minutes []int64, changed, rolls b
 	if !slices.ContainsFunc(j.detectors, func(d detectors.Detector) bool { s, ok := d.(detectors.Scorer); return ok && s.Step() == tier }) {
 		return nil
 	}
-	until := window.Start(j.watermark, step)
+	until := window.Start(r.version.Watermark, step)
 	fresh := map[schema.Day]int64{}
 	due := func(bucket int64) {
 		if day := schema.DayOfSecond(bucket); bucket+step <= until {

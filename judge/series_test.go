@@ -2,20 +2,39 @@ package judge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
 
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
 )
 
-// crowd is a store in which each partner has many keys. It counts what is read and
-// written at once.
+// crowd is a store and a log in which each partner has many keys. It counts what is
+// read and written at once, and how often somebody asked what is new.
 type crowd struct {
 	Store
-	keys, most, written int
-	read, scored        map[string]bool
+	keys, most, written, asked int
+	read, scored               map[string]bool
+	slots                      []uint8
+}
+
+func (c *crowd) Slots() []uint8 { return c.slots }
+
+func (c *crowd) Ends(context.Context) (map[schema.Partition]int64, error) { return nil, nil }
+
+func (c *crowd) Extents(context.Context) ([]schema.Marker, error) { return nil, nil }
+
+func (c *crowd) Gaps(context.Context) ([]schema.Gap, error) { return nil, nil }
+
+func (c *crowd) Markers(context.Context, map[schema.Partition]int64, int) ([]schema.Marker, error) {
+	c.asked++
+	return nil, nil
 }
 
 func (c *crowd) Findings(context.Context, schema.FindingsQuery) ([]schema.VersionedFinding, error) {
@@ -63,26 +82,56 @@ func (c *crowd) WriteScores(_ context.Context, scores []schema.Score, _ schema.V
 	return nil
 }
 
+const (
+	crowdedDay      = schema.Day(17897)
+	crowdedPartners = 60
+)
+
+var crowdedPass = pass{tier: schema.Hourly, closed: true, fresh: map[schema.Day]int64{crowdedDay: crowdedDay.Second()}}
+
+// crowded is a round of surge, of partners with so many keys each, and their activity.
+func crowded(keys int) (*round, *crowd, []usage.Activity) {
+	registry := &schema.Registry{Capabilities: map[string]schema.Capability{"messaging": {}}, Partners: map[string]schema.Partner{}}
+	var activities []usage.Activity
+	for i := range crowdedPartners {
+		name := fmt.Sprintf("p%d", i)
+		registry.Partners[name] = schema.Partner{Name: name}
+		activities = append(activities, usage.Activity{Partner: name, Days: []schema.Day{crowdedDay},
+			Scopes: []usage.Scope{{Capability: "made up by a producer"}, {Capability: "messaging"}}})
+	}
+	store := &crowd{keys: keys, read: map[string]bool{}, scored: map[string]bool{}, slots: []uint8{1}}
+	j := New(Config{MaxApps: 100, Interval: time.Hour}, store, store, func() (*schema.Registry, uint32) { return registry, 1 }, nil,
+		NewMetrics(prometheus.NewRegistry()), zerolog.Nop())
+	j.detectors, j.lastRun = []detectors.Detector{detectors.Surge{}}, map[schema.Resolution]time.Time{schema.Minute: time.Now()}
+	j.slots, j.rolled = store.slots, map[schema.Resolution]int64{}
+	return &round{judge: j, registry: registry, version: schema.Version{Watermark: (crowdedDay + 1).Second()}}, store, activities
+}
+
+func TestWhatIsNewIsJudgedAmidALongPassAndOtherSlotsEndIt(t *testing.T) {
+	r, store, activities := crowded(200)
+	r.judge.cfg.Interval = 0
+	if err := r.judgeActivities(t.Context(), crowdedPass, activities); err != nil || store.asked < 3 {
+		t.Errorf("%v; amid a pass over %d partners it was asked %d times what is new", err, crowdedPartners, store.asked)
+	}
+	r, store, activities = crowded(200)
+	r.judge.cfg.Interval, store.slots = 0, []uint8{1, 2}
+	if err := r.judgeActivities(t.Context(), crowdedPass, activities); !errors.Is(err, errOtherSlots) || len(store.scored) == crowdedPartners {
+		t.Errorf("with other slots it ends with %v, after %d partners", err, len(store.scored))
+	}
+	r, store, activities = crowded(200)
+	if err := r.judgeActivities(t.Context(), crowdedPass, activities); err != nil || store.asked > 0 {
+		t.Errorf("%v; before its time it was asked %d times what is new", err, store.asked)
+	}
+}
+
 func TestPartnersWithMoreSeriesThanAreHeldAtOnceAreJudgedFewAtATime(t *testing.T) {
-	const day, partners = schema.Day(17897), 60
 	for _, keys := range []int{1, 200, 5000} {
-		registry := &schema.Registry{Capabilities: map[string]schema.Capability{"messaging": {}}, Partners: map[string]schema.Partner{}}
-		var activities []usage.Activity
-		for i := range partners {
-			name := fmt.Sprintf("p%d", i)
-			registry.Partners[name] = schema.Partner{Name: name}
-			activities = append(activities, usage.Activity{Partner: name, Days: []schema.Day{day},
-				Scopes: []usage.Scope{{Capability: "made up by a producer"}, {Capability: "messaging"}}})
-		}
-		store := &crowd{keys: keys, read: map[string]bool{}, scored: map[string]bool{}}
-		r := &round{judge: &Judge{store: store, detectors: []detectors.Detector{detectors.Surge{}}, cfg: Config{MaxApps: 100}},
-			registry: registry, version: schema.Version{Watermark: (day + 1).Second()}}
-		p := pass{tier: schema.Hourly, closed: true, fresh: map[schema.Day]int64{day: day.Second()}}
-		if err := r.judgeActivities(t.Context(), p, activities); err != nil {
+		r, store, activities := crowded(keys)
+		if err := r.judgeActivities(t.Context(), crowdedPass, activities); err != nil {
 			t.Fatal(err)
 		}
-		if len(store.read) != partners || len(store.scored) != partners {
-			t.Errorf("%d keys: %d partners were read and %d scored, want all %d", keys, len(store.read), len(store.scored), partners)
+		if len(store.read) != crowdedPartners || len(store.scored) != crowdedPartners {
+			t.Errorf("%d keys: %d partners were read and %d scored, want all %d", keys, len(store.read), len(store.scored), crowdedPartners)
 		}
 		if store.most > max(seriesAtOnce, keys) {
 			t.Errorf("%d keys: %d series were read at once", keys, store.most)
