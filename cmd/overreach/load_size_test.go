@@ -56,10 +56,12 @@ func TestMemoryGrowsNeitherWithPartnersNorWithDays(t *testing.T) {
 			// meanwhile.
 			measure := func(changes ...string) (used time.Duration, rounds int, now, peak int64) {
 				p := w.start(changes...)
-				p.within(5*time.Minute, "all is judged once", func() bool {
+				first := time.Now()
+				p.within(30*time.Minute, "all is judged once", func() bool {
 					rows, err := w.ask("SELECT count() FROM judged FINAL WHERE stream = 'history/access@1' AND to_offset = (SELECT max(to_offset) FROM coverage WHERE stream = 'history/access@1')")
 					return err == nil && rows[0] == "768" && w.rounds() > 0
 				})
+				t.Logf("judged once, with a score for each hour and week there is, after %s", time.Since(first).Round(time.Second))
 				time.Sleep(10 * time.Second) // what piled up meanwhile is counted
 				before, began := cpuOf(t, pid), w.rounds()
 				time.Sleep(time.Minute)
