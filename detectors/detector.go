@@ -93,7 +93,7 @@ func askClosed(key schema.FindingKey, days, history schema.Day, r *schema.Regist
 
 // All returns every detector, in the order of docs/detectors.
 func All() []Detector {
-	return []Detector{VolumeLimit{}, StaleAccess{}, UnregisteredPartner{}, DataGap{}, Surge{}, Creep{}, MixShift{}}
+	return []Detector{VolumeLimit{}, StaleAccess{}, UnregisteredPartner{}, DataGap{}, Surge{}, NewPeople{}, Creep{}, MixShift{}}
 }
 
 // used makes the finding that any use in a question's period is: critical where

@@ -128,6 +128,10 @@ func randomAnswer(rnd *rand.Rand, q usage.Question) usage.Answer {
 		a.People, a.Bystanders = estimate(), estimate()
 		return a
 	}
+	if q.Window == schema.WindowClockDay {
+		a.Reach = randomReach(rnd, q, &a)
+		return a
+	}
 	if q.Window == schema.WindowClockWeek {
 		a.Series = randomWeeks(rnd, q, &a)
 		return a
@@ -177,6 +181,40 @@ func randomWeeks(rnd *rand.Rand, q usage.Question, a *usage.Answer) []usage.Seri
 					all[0].Values[m][i] += s.Values[m][i]
 				}
 			}
+		}
+	}
+	return all
+}
+
+// randomReach are days much alike of a whole and its parts, now and then with one on
+// which all are new.
+func randomReach(rnd *rand.Rand, q usage.Question, a *usage.Answer) []usage.Reach {
+	begin := q.Spans[0].From - q.History
+	a.Watermark = q.Spans[0].From.Second() + rnd.Int64N(4*schema.DaySeconds)
+	n := int(min(schema.DayOfSecond(a.Watermark), q.Spans[0].To) - begin)
+	all := make([]usage.Reach, 1+rnd.IntN(3))
+	for k := range all {
+		one := &all[k]
+		one.Leaf, one.Begin = schema.Leaf{Partner: q.Partner, Capability: q.Capability}, begin
+		if k > 0 {
+			one.Capability = fmt.Sprintf("c%d", k)
+		}
+		used := 0
+		if rnd.IntN(3) == 0 {
+			used = rnd.IntN(n)
+		}
+		usual := float64(1 + rnd.IntN(2000))
+		for d := range n {
+			people, added := 0.0, 0.0
+			if d >= used {
+				people = math.Round(usual * (1 + 0.1*rnd.Float64()))
+				added = math.Round(people * 0.1 * rnd.Float64())
+				if rnd.IntN(40) == 0 || d == int(q.History) && rnd.IntN(2) == 0 {
+					added = people
+				}
+			}
+			one.Accesses, one.People = append(one.Accesses, people+usual), append(one.People, people)
+			one.Before, one.New = append(one.Before, 10*people), append(one.New, added)
 		}
 	}
 	return all
@@ -331,7 +369,7 @@ func TestEveryDetectorHasANameOfItsOwnAndSaysWhatItCannotSee(t *testing.T) {
 			t.Errorf("%s says that it sees all", d.Name())
 		}
 	}
-	if want := []string{"volume_limit", "stale_access", "unregistered_partner", "data_gap", "surge", "creep", "mix_shift"}; !slices.Equal(names, want) {
+	if want := []string{"volume_limit", "stale_access", "unregistered_partner", "data_gap", "surge", "new_people", "creep", "mix_shift"}; !slices.Equal(names, want) {
 		t.Errorf("the detectors are %q, want %q: their names are part of every id", names, want)
 	}
 }

@@ -35,6 +35,8 @@ func (r *round) answer(ctx context.Context, questions []asked) ([]usage.Answer, 
 		switch {
 		case w == schema.WindowPeriod:
 			err = r.answerPeriods(ctx, questions, of, answers)
+		case w == schema.WindowClockDay:
+			err = r.answerReach(ctx, questions, of, answers)
 		case w.Closed():
 			err = r.answerSeries(ctx, questions, of, answers)
 		default:

@@ -228,7 +228,7 @@ func neighbour(k schema.FindingKey, days schema.Day) schema.FindingKey {
 	switch {
 	case k.Window == schema.WindowClockWeek:
 		k.Period += 7 * days
-	case k.Window.Step() != schema.Daily:
+	case k.Window == schema.WindowClockDay, k.Window.Step() != schema.Daily:
 		k.Period += days
 	}
 	return k

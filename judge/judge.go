@@ -197,8 +197,9 @@ func (j *Judge) finished(started time.Time, r *round) {
 	j.metrics.round(time.Since(started), time.Since(before), j.watermark, latest(r.extents))
 }
 
-// errOtherSlots ends a pass over closed buckets when other slots are ours: the new
-// ones must not wait for it. It begins again with them.
+// errOtherSlots ends a round when other slots are ours: what is told of the old ones is
+// another's to tell, and the new ones must not wait for a long pass over closed buckets.
+// It begins again with them.
 var errOtherSlots = errors.New("other slots are judged here now")
 
 // meanwhile is a round of the minute tier amid a pass over closed buckets, where its

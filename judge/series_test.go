@@ -20,6 +20,7 @@ import (
 type crowd struct {
 	Store
 	keys, most, written, asked int
+	told                       int
 	read, scored               map[string]bool
 	slots                      []uint8
 }
@@ -42,6 +43,15 @@ func (c *crowd) Findings(context.Context, schema.FindingsQuery) ([]schema.Versio
 }
 
 func (c *crowd) WriteFindings(context.Context, []schema.Finding, schema.Version) error { return nil }
+
+func (c *crowd) Told(context.Context, []string) (map[string]schema.FindingChange, error) {
+	return nil, nil
+}
+
+func (c *crowd) WriteChanges(context.Context, []schema.FindingChange) error {
+	c.told++
+	return nil
+}
 
 func (c *crowd) Peaks(context.Context, schema.SeriesQuery) ([]schema.Peak, error) { return nil, nil }
 
@@ -121,6 +131,20 @@ func TestWhatIsNewIsJudgedAmidALongPassAndOtherSlotsEndIt(t *testing.T) {
 	r, store, activities = crowded(200)
 	if err := r.judgeActivities(t.Context(), crowdedPass, activities); err != nil || store.asked > 0 {
 		t.Errorf("%v; before its time it was asked %d times what is new", err, store.asked)
+	}
+}
+
+func TestWhatWasFoundIsLeftToWhoeverHasTheSlotsNowToTell(t *testing.T) {
+	found := schema.Finding{FindingKey: schema.FindingKey{Detector: "surge", Partner: "p"}, State: schema.Open}
+	for _, now := range [][]uint8{{1}, {1, 2}, nil} {
+		r, store, _ := crowded(1)
+		told := 0
+		r.judge.tell = func(changes []schema.FindingChange) { told += len(changes) }
+		store.slots = now
+		err := r.write(t.Context(), []schema.Finding{found}, map[string]schema.Finding{found.ID(): found})
+		if ours := len(now) == 1; ours != (err == nil) || err != nil && !errors.Is(err, errOtherSlots) || ours != (store.told == 1) || ours != (told == 1) {
+			t.Errorf("with slots %v: %v, %d written and %d told", now, err, store.told, told)
+		}
 	}
 }
 

@@ -45,6 +45,9 @@ func (r *round) write(ctx context.Context, findings []schema.Finding, stored map
 	if len(changes) == 0 {
 		return nil
 	}
+	if !slices.Equal(r.judge.log.Slots(), r.judge.slots) {
+		return errOtherSlots // whoever has them now tells it
+	}
 	if err := r.judge.store.WriteChanges(ctx, changes); err != nil {
 		return fmt.Errorf("writing what is told: %w", err)
 	}

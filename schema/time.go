@@ -96,6 +96,10 @@ const (
 	// it. No limit is set for it.
 	WindowClockHour Window = "clock hour"
 
+	// WindowClockDay is a UTC day, judged once the watermark has passed it. No limit is
+	// set for it.
+	WindowClockDay Window = "clock day"
+
 	// WindowClockWeek is a week from Monday on, UTC, judged once the watermark has
 	// passed it. No limit is set for it.
 	WindowClockWeek Window = "clock week"
@@ -117,13 +121,15 @@ func (w Window) Step() Resolution {
 
 // Closed reports whether the window is judged only when the watermark has passed
 // it, since what it holds is compared with what is usual.
-func (w Window) Closed() bool { return w == WindowClockHour || w == WindowClockWeek }
+func (w Window) Closed() bool {
+	return w == WindowClockHour || w == WindowClockDay || w == WindowClockWeek
+}
 
 // Buckets returns how many steps long a sliding window is, and 0 for the
 // calendar month and the whole period, whose length is not fixed.
 func (w Window) Buckets() int {
 	switch w {
-	case WindowClockHour:
+	case WindowClockHour, WindowClockDay:
 		return 1
 	case WindowClockWeek:
 		return 7

@@ -148,6 +148,8 @@ type UsageQuery struct {
 	Capability string   // where not empty, only this
 	Actions    []Action // where not nil, only these
 
+	Capabilities []string // where not nil, only these
+
 	// NotPartners, where not nil, leaves these out and adds all others up as one,
 	// without a name.
 	NotPartners []string

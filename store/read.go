@@ -195,6 +195,7 @@ func usageSQL(q schema.UsageQuery) string {
 		where = append(where, "NOT "+in("partner", quoteAll(q.NotPartners)))
 	}
 	only(q.Capability != "", "capability", quote(q.Capability))
+	only(q.Capabilities != nil, "capability", quoteAll(q.Capabilities))
 	only(q.Actions != nil, "action", quoteAll(spell(q.Actions)))
 
 	from := " FROM usage WHERE " + strings.Join(where, " AND ")

@@ -184,9 +184,9 @@ func (s *Store) Tune(ctx context.Context, detector string, days int, thresholds 
 	rows, err := s.conn.Query(ctx, fmt.Sprintf(`
 		WITH hours AS
 		(
-			SELECT partner, capability, bucket, any(if(resolution = 'day', toMonday(bucket), toDate(bucket, 'UTC'))) AS period, min(each) AS score, minIf(each, app = '' AND action = '') AS alone,
-				minOrNullIf(each, metric = 'accesses') AS accesses, minOrNullIf(each, metric = 'people') AS people, minOrNullIf(each, metric = 'bytes') AS bytes
-			FROM (SELECT partner, capability, app, action, bucket, resolution, metric, score AS each FROM scores FINAL WHERE detector = %s AND bucket > fromUnixTimestamp(%d) AND chance < 1)
+			SELECT partner, capability, bucket, any(if(detector IN ('creep', 'mix_shift'), toMonday(bucket), toDate(bucket, 'UTC'))) AS period, min(each) AS score, minIf(each, app = '' AND action = '') AS alone,
+				minOrNullIf(each, metric = 'accesses') AS accesses, minOrNullIf(each, metric IN ('people', 'new_people')) AS people, minOrNullIf(each, metric = 'bytes') AS bytes
+			FROM (SELECT detector, partner, capability, app, action, bucket, metric, score AS each FROM scores FINAL WHERE detector = %s AND bucket > fromUnixTimestamp(%d) AND chance < 1)
 			GROUP BY partner, capability, bucket
 		),
 		all AS

@@ -34,6 +34,9 @@ const surgeFollowed = 14
 // whoever did thousands elsewhere.
 const surgeSure = 40
 
+// newcomersSure is how many new people a day there are at least of those who have them.
+const newcomersSure = 20e3
+
 // Expected returns what must be found in the whole story, and nothing else may
 // be: what the ordinary partners, the bank that never read and the store that is
 // only big do makes no finding. Days is not looked at.
@@ -78,6 +81,18 @@ func (c Config) Expected() []Expected {
 				e.Severity = schema.Critical
 			}
 			all = append(all, e)
+		}
+		return all
+	}
+	newcomers := func(partner, capability, from string, days int, because string) []Expected {
+		var all []Expected
+		for d := range schema.Day(days) {
+			day := mustDay(from) + d
+			all = append(all, Expected{
+				FindingKey: schema.FindingKey{Detector: "new_people", Partner: partner, Capability: capability,
+					Window: schema.WindowClockDay, Cause: "new_people", Period: day},
+				Severity: schema.Warning, May: d > 0 || c.scaled(newcomersSure) < 25, State: schema.Ended, Earliest: day, Latest: day, Because: because,
+			})
 		}
 		return all
 	}
@@ -129,6 +144,8 @@ func (c Config) Expected() []Expected {
 		surges("geotagger", "location", "2018-10-25", 1, 90e3, "catches up for a day at other hours than its own"),
 		surges("canvasser", "friends", "2018-10-17", 28, 30e3, "has a campaign at hours at which it never did anything"),
 		surges("moodring", "feed", "2018-11-01", 30, 8750, "has a second app that reads at other hours"),
+		newcomers("flashdeal", "contacts", "2018-11-23", 1, "has a sale to people who never bought before"),
+		newcomers("moodring", "feed", "2018-11-01", surgeFollowed, "has a second app with people of its own"),
 	)
 }
 

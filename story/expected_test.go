@@ -128,6 +128,56 @@ func TestOnlyTheSurgesOfTheStoryAreWithoutPrecedent(t *testing.T) {
 	}
 }
 
+// TestOnlyTheNewcomersOfTheStoryAreWithoutPrecedent counts each day's people who were
+// not touched in the four weeks before, one by one, and holds them against the two weeks
+// before.
+func TestOnlyTheNewcomersOfTheStoryAreWithoutPrecedent(t *testing.T) {
+	const weeks, usual = 28, 14
+	cfg := Config{Seed: 6, Scale: 0.002, Days: Length}
+	expected := map[schema.FindingKey]Expected{}
+	for _, e := range cfg.Expected() {
+		if e.Detector == "new_people" {
+			expected[e.FindingKey] = e
+		}
+	}
+	for partner, touches := range accesses(cfg) {
+		if partner == "mydigitalquiz" {
+			continue // nobody registered it
+		}
+		last := map[[2]string]schema.Day{} // a capability and a person
+		added := map[string]*[Length]int{}
+		for _, touch := range touches { // in the order of time
+			day, key := schema.DayOfSecond(touch.second)-First, [2]string{touch.capability, touch.subject}
+			if added[touch.capability] == nil {
+				added[touch.capability] = new([Length]int)
+			}
+			if before, known := last[key]; !known || before < day-weeks {
+				added[touch.capability][day]++
+			}
+			last[key] = day
+		}
+		for capability, counts := range added {
+			for day := weeks + usual; day < Length; day++ {
+				before := slices.Max(counts[day-usual : day])
+				if counts[day] < 25 || counts[day] < before+before/3 {
+					continue
+				}
+				key := schema.FindingKey{Detector: "new_people", Partner: partner, Capability: capability,
+					Window: schema.WindowClockDay, Cause: "new_people", Period: First + schema.Day(day)}
+				if _, ok := expected[key]; !ok {
+					t.Errorf("%s has %d new people, at most %d before, and is not expected", name(key), counts[day], before)
+				}
+				delete(expected, key)
+			}
+		}
+	}
+	for key, e := range expected {
+		if !e.May {
+			t.Errorf("nothing in the log makes %s", name(key))
+		}
+	}
+}
+
 // TestEveryLimitIsPassedWhereExpectedAndWellKeptElsewhere counts every window of
 // every limit exactly. Between what is expected and what is not there is room for
 // what a sketch errs.
@@ -208,7 +258,7 @@ func TestOnlyTheCastUsesWhatItMayNotOrNotForLong(t *testing.T) {
 		seen[key] = u
 	}
 	for _, e := range cfg.Expected() {
-		if e.Detector == "volume_limit" || e.Detector == "surge" || e.Detector == "mix_shift" {
+		if slices.Contains([]string{"volume_limit", "surge", "new_people", "mix_shift"}, e.Detector) {
 			continue
 		}
 		u, ok := seen[e.FindingKey]

@@ -257,7 +257,7 @@ func against(f schema.Finding) string {
 		return fmt.Sprintf("limit %s, %.1f×", thousands(*f.Limit), *f.Ratio)
 	case f.DaysPast != nil:
 		return thousands(uint64(*f.DaysPast)) + " days past"
-	case f.Window == schema.WindowClockHour && f.Expected != nil:
+	case (f.Window == schema.WindowClockHour || f.Window == schema.WindowClockDay) && f.Expected != nil:
 		return "usual " + thousands(uint64(math.Round(*f.Expected)))
 	}
 	return "-"

@@ -31,11 +31,11 @@ func newTuneCommand(a *app) *cobra.Command {
 made in the last days that were scored, of how many partners, by which metric,
 and what those that were found turned out to be, by the verdicts given.
 
-A score is the chance of as much, in any hour of an ordinary year of a partner's
-capability: 0.01 is once in a hundred years. A finding is for a partner, a
-capability and a UTC day, or week (creep,
-mix_shift). The figures come from the table scores, which anybody
-can ask more of: overreach query "SELECT ... FROM scores FINAL".`,
+A score is the chance of as much, in any hour, day or week of an ordinary year of
+a partner's capability: 0.01 is once in a hundred years. A finding is for a
+partner, a capability and a UTC day, or week (creep, mix_shift). The figures come
+from the table scores, which anybody can ask more of:
+overreach query "SELECT ... FROM scores FINAL".`,
 		Example: `  overreach tune surge
   overreach tune surge --days 30 --local demo-data`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -78,7 +78,7 @@ func scorers() []string {
 
 func writeTuned(w io.Writer, detector string, days int, tuned []store.Tuned, until time.Time) error {
 	if until.IsZero() {
-		_, err := fmt.Fprintf(w, "%s has scored nothing yet: it scores hours or weeks of registered partners, once they are closed\n", detector)
+		_, err := fmt.Fprintf(w, "%s has scored nothing yet: it scores hours, days or weeks of registered partners, once they are closed\n", detector)
 		return err
 	}
 	if len(tuned) == 0 {

@@ -72,6 +72,11 @@ type Answer struct {
 	// or what is closed.
 	Series []Series
 
+	// Reach is, of questions about a day of the clock, whom the key touched day by day:
+	// first the whole, then its parts. All begin with the history, and end with the day
+	// where it is closed.
+	Reach []Reach
+
 	// Peers hold, by metric, the greatest bucket of each other registered partner in
 	// the question's capability, in the PeerDays before the span. People are not
 	// counted for it: theirs are the accesses, which are no fewer.
@@ -91,6 +96,19 @@ type Point struct {
 
 // PeerDays is of how many days before a question's span peers are known.
 const PeerDays = 14
+
+// ReachDays is within how many days before people must have been touched, not to be new.
+const ReachDays = 28
+
+// Reach is whom one key touched on each closed day of a stretch of event time.
+type Reach struct {
+	schema.Leaf            // what it leaves empty is added up
+	Begin       schema.Day // the first
+	Accesses    []float64  // of the day
+	People      []float64  // touched on the day
+	Before      []float64  // touched in the ReachDays before; where fewer lie in the stretch, in these
+	New         []float64  // of People, those who are not of Before
+}
 
 // Metric is what a series counts.
 type Metric int

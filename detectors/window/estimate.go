@@ -50,6 +50,18 @@ func Around(x float64) Estimate {
 	}
 }
 
+// Grain returns the variance of what an estimate grows by when one value is added to so
+// many: where values are counted, as up to 511 of them are, each adds just itself. Beyond,
+// growth is as uneven as counts of 1 + 2·σ²·before at a time: steps that are
+// independent and add up to an estimate of n values with variance σ²·n² have a
+// variance of 2·σ²·n each. Up to some 100,000, where σ is less, it is no more than that.
+func Grain(before float64) float64 {
+	if before <= sparseMax {
+		return 1
+	}
+	return 1 + 2*standardError*standardError*before
+}
+
 // saturate converts x, which may be infinite: where all registers are full,
 // nothing more can be said.
 func saturate(x float64) uint64 {

@@ -2,6 +2,7 @@ package window
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -120,4 +121,32 @@ func TestTheEstimatorsSeries(t *testing.T) {
 		}, 60))/3)
 	}
 	f("standardError", standardError, math.Sqrt(3*math.Ln2-1)/math.Sqrt(registers))
+}
+
+func TestAUnionGrowsAsUnevenlyAsTheGrainSaysAndSmallOnesLess(t *testing.T) {
+	if got := Grain(sparseMax); got != 1 {
+		t.Errorf("where all are counted the grain is %g", got)
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for _, c := range []struct{ before, added int }{{5_000, 500}, {20_000, 2_000}, {100_000, 5_000}, {400_000, 10_000}} {
+		const sets = 100
+		squares := 0.0
+		for range sets {
+			var union Sketch
+			for range c.before {
+				union.Add(rnd.Uint64())
+			}
+			before := union.Estimate().Value
+			for range c.added {
+				union.Add(rnd.Uint64())
+			}
+			d := float64(union.Estimate().Value-before) - float64(c.added)
+			squares += d * d / sets
+		}
+		// The grain of the middle, less what is no error: that each adds itself.
+		want := float64(c.added) * (Grain(float64(c.before+c.added/2)) - 1)
+		if ratio := squares / want; ratio < 0.6 && c.before >= 100_000 || ratio > 1.6 {
+			t.Errorf("%d added to %d: the variance is %.2f times what the grain says", c.added, c.before, ratio)
+		}
+	}
 }

@@ -15,10 +15,11 @@ import (
 type answering struct {
 	*partner
 	hourly, daily map[string][]usage.Series // each capability and its parts; under "", all of them and each
+	reach         map[string]usage.Reach    // of those that were asked for, by capability
 }
 
 func newAnswering(p *partner) *answering {
-	return &answering{partner: p, hourly: p.byCapability(schema.Hourly), daily: p.byCapability(schema.Daily)}
+	return &answering{partner: p, hourly: p.byCapability(schema.Hourly), daily: p.byCapability(schema.Daily), reach: map[string]usage.Reach{}}
 }
 
 func (p *partner) byCapability(step schema.Resolution) map[string][]usage.Series {
@@ -98,6 +99,8 @@ func (a *answering) answer(q *usage.Question) usage.Answer {
 				out.Gaps = append(out.Gaps, g)
 			}
 		}
+	case q.Window == schema.WindowClockDay:
+		a.reached(q, &out)
 	case q.Window.Closed():
 		a.closed(q, &out)
 	case q.Window == schema.WindowPeriod:

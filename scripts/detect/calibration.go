@@ -54,12 +54,12 @@ func (c *calibration) expectedError() float64 {
 // the least that makes a surge decides, and ties do.
 const floor = 20
 
-// calibrate counts the chances of a question's scores, and the least score of each
-// capability.
+// calibrate counts the chances of the hours in a question's scores, and the least score
+// of each capability.
 func (r *results) calibrate(q *usage.Question, scores []schema.Score, least map[string]float64) {
 	for i := range scores {
 		s := &scores[i]
-		if math.IsNaN(s.Observed) || s.Maturity == baseline.Learning.String() {
+		if s.Step != schema.Hourly || math.IsNaN(s.Observed) || s.Maturity == baseline.Learning.String() {
 			continue
 		}
 		if s.Maturity == baseline.Mature.String() && q.Capability != "" {

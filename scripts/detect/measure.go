@@ -221,6 +221,8 @@ func slack(w schema.Window) int64 {
 		return 3600
 	case schema.Window24h:
 		return schema.DaySeconds
+	case schema.WindowClockDay:
+		return 2 * schema.DaySeconds
 	case schema.WindowClockWeek:
 		return 14 * schema.DaySeconds
 	case schema.Window30d, schema.WindowMonth:

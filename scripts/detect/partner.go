@@ -18,6 +18,7 @@ type partner struct {
 	flows    []flow
 	gaps     []schema.Gap
 	shape    *shape
+	turnover float64    // share of the partner's own crowd that others take the place of each day
 	unseen   schema.Day // days before it are history: they are not judged
 
 	watermark int64 // where it is not the end of the hours
@@ -55,6 +56,17 @@ func (p *partner) add(leaf schema.Leaf, crowd int) *flow {
 	n := p.hours
 	p.flows = append(p.flows, flow{leaf: leaf, crowd: crowd, visits: all[:n:n], accesses: all[n : 2*n : 2*n], bytes: all[2*n : 3*n : 3*n], attempts: all[3*n:]})
 	return &p.flows[len(p.flows)-1]
+}
+
+// moveTo lets another flow do a share of what this one did in each hour.
+func (f *flow) moveTo(to *flow, from, until int, share func(hour int) float64) {
+	for h := from; h < until; h++ {
+		for _, pair := range [][2][]float64{{f.visits, to.visits}, {f.accesses, to.accesses}, {f.bytes, to.bytes}} {
+			k := math.Round(pair[0][h] * share(h))
+			pair[0][h] -= k
+			pair[1][h] += k
+		}
+	}
 }
 
 // crowd adds a crowd of so many people.

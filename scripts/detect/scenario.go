@@ -29,6 +29,7 @@ const (
 	ofUsual   = "times the usual"
 	ofLimit   = "times the limit"
 	ofTraffic = "share of all that moves"
+	ofPeople  = "share of the visits that they are of"
 	aDay      = "accesses a day"
 	ofRecords = "records"
 
@@ -54,6 +55,7 @@ func scenarios() []scenario {
 		{"low and slow: follows the day's course", "surge", ofUsual, strengths, quietSpan, lowAndSlow},
 		{"split over eight apps", "surge", ofUsual, strengths, quietSpan, split},
 		{"a small app under a busy partner", "surge", ofUsual, strengths, quietSpan, hidden},
+		{"as many, but people never touched before", "new_people", ofPeople, []float64{0.1, 0.2, 0.3, 0.5, 0.8}, []int{hoursDay, hoursWeek, 30 * hoursDay}, sweeping},
 		{"slow growth, up to", "creep", ofUsual, strengths[:6], []int{14 * hoursDay, 30 * hoursDay, 90 * hoursDay}, growing},
 		{"a changed mix", "mix_shift", ofTraffic, []float64{0.1, 0.2, 0.3, 0.5, 0.8}, []int{hoursDay, hoursWeek, 30 * hoursDay}, mixing},
 		{"limit of an hour", "volume_limit", ofLimit, overLimit, []int{1}, limited(schema.WindowHour)},
@@ -191,6 +193,20 @@ func hidden(r *rand.Rand, hours int, strength float64) labelled {
 	return label(p, on, on+hours)
 }
 
+// sweeping lets a share of one capability's visits be of people that were not touched
+// before, instead of its own.
+func sweeping(r *rand.Rand, hours int, share float64) labelled {
+	s := shapeBetween(r, 20, 20_000)
+	p, on := drawn(r, s, hours)
+	capability := s.leaves[r.IntN(len(s.leaves))].leaf.Capability
+	fresh := p.crowd(everybody)
+	for _, i := range p.selection(schema.Leaf{Capability: capability}) {
+		p.add(p.flows[i].leaf, fresh)
+		p.flows[i].moveTo(&p.flows[len(p.flows)-1], on, on+hours, func(int) float64 { return share })
+	}
+	return label(p, on, on+hours)
+}
+
 // growing adds to one capability what makes it grow evenly to so many times the
 // usual.
 func growing(r *rand.Rand, hours int, strength float64) labelled {
@@ -218,15 +234,7 @@ func mixing(r *rand.Rand, hours int, share float64) labelled {
 	part := between(r, 0.02, 0.15) // of the capability that it moves to
 	s.leaves = []leafShape{{from, 1 - part}, {to, part}}
 	p, on := drawn(r, s, hours)
-	a, b := &p.flows[0], &p.flows[1]
-	for h := on; h < on+hours; h++ {
-		moved := math.Min(share/(1-part), 1)
-		for _, pair := range [][2][]float64{{a.visits, b.visits}, {a.accesses, b.accesses}, {a.bytes, b.bytes}} {
-			k := math.Round(pair[0][h] * moved)
-			pair[0][h] -= k
-			pair[1][h] += k
-		}
-	}
+	p.flows[0].moveTo(&p.flows[1], on, on+hours, func(int) float64 { return math.Min(share/(1-part), 1) })
 	return label(p, on, on+hours)
 }
 

@@ -122,6 +122,7 @@ func simulate(r *rand.Rand, s *shape, begin schema.Day, days int) *partner {
 		p.grant(l.leaf.Capability)
 	}
 	p.crowd(math.Max(50, s.level*24*logBetween(r, 0.3, 30)))
+	p.turnover = logBetween(source(math.Float64bits(s.level), "turnover"), 0.001, 0.03)
 	s.dayNoise = make([]float64, days+1)
 	for d := range s.dayNoise {
 		s.dayNoise[d] = s.daily * r.NormFloat64()

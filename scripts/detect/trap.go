@@ -222,15 +222,7 @@ func newApp(r *rand.Rand) *partner {
 		leaf := p.flows[i].leaf
 		leaf.App += "-new"
 		p.add(leaf, p.flows[i].crowd)
-		old, fresh := &p.flows[i], &p.flows[len(p.flows)-1]
-		for h := from; h < p.hours; h++ {
-			moved := math.Min(float64(h-from)/hoursWeek, 1)
-			for _, pair := range [][2][]float64{{old.visits, fresh.visits}, {old.accesses, fresh.accesses}, {old.bytes, fresh.bytes}} {
-				k := math.Round(pair[0][h] * moved)
-				pair[0][h] -= k
-				pair[1][h] += k
-			}
-		}
+		p.flows[i].moveTo(&p.flows[len(p.flows)-1], from, p.hours, func(h int) float64 { return math.Min(float64(h-from)/hoursWeek, 1) })
 	}
 	return p
 }
