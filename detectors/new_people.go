@@ -30,7 +30,7 @@ func (NewPeople) Step() schema.Resolution { return schema.Daily }
 
 // BlindSpots implements Detector.
 func (NewPeople) BlindSpots() string {
-	return "a key's first six weeks; people touched again after more than four weeks, which it calls new; a hundredth of a sketch's error in people is many of a few new ones"
+	return "a key's first six weeks; whether somebody is new or back after more than four weeks; few new people beside very many known ones, which drown in the sketch's error"
 }
 
 // Watches implements Detector.

@@ -38,9 +38,6 @@ func (r *round) judgeActivities(ctx context.Context, p pass, activities []usage.
 // than can be held at once.
 func (r *round) decideSome(ctx context.Context, p pass, activities []usage.Activity) error {
 	err := r.decide(ctx, p, activities)
-	if err == nil && p.closed {
-		return r.judge.meanwhile(ctx)
-	}
 	if !errors.Is(err, errTooManySeries) || len(activities) < 2 {
 		return err
 	}
@@ -76,6 +73,11 @@ func (r *round) decide(ctx context.Context, p pass, activities []usage.Activity)
 	var all []concluded
 	var scores []schema.Score
 	for i, q := range questions {
+		if p.closed {
+			if err := r.judge.meanwhile(ctx); err != nil {
+				return err
+			}
+		}
 		scored, f, ok := judgeOne(r.registry, q, answers[i])
 		for _, s := range scored {
 			if from, is := p.fresh[schema.DayOfSecond(s.Bucket)]; is && s.Bucket >= from {

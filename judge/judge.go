@@ -82,9 +82,10 @@ type Judge struct {
 	judgedBy  map[schema.Resolution]uint32 // ordinal of the registry
 	rolled    map[schema.Resolution]int64  // watermark
 	lastRun   map[schema.Resolution]time.Time
-	named     []string  // unregistered partners judged by name, ascending
-	folded    uint64    // unregistered partners that are not
-	lastRound time.Time // when the last round that went well began
+	named     []string      // unregistered partners judged by name, ascending
+	folded    uint64        // unregistered partners that are not
+	lastRound time.Time     // when the last round that went well began
+	tookAmid  time.Duration // the last round amid a pass over closed buckets
 	watermark int64
 	gaps      []schema.Gap // of what was read, where gapsRead
 	missing   uint64       // offsets that were when they were read
@@ -204,10 +205,10 @@ var errOtherSlots = errors.New("other slots are judged here now")
 
 // meanwhile is a round of the minute tier amid a pass over closed buckets, where its
 // time has come: what is to be known within seconds must not wait for what is held
-// against weeks, which may take minutes.
+// against weeks, which may take minutes. The pass gets as much time as these rounds do.
 func (j *Judge) meanwhile(ctx context.Context) error {
 	started := time.Now()
-	if started.Sub(j.lastRun[schema.Minute]) < j.cfg.Interval {
+	if started.Sub(j.lastRun[schema.Minute]) < max(j.cfg.Interval, j.tookAmid) {
 		return nil
 	}
 	if !slices.Equal(j.log.Slots(), j.slots) {
@@ -217,11 +218,11 @@ func (j *Judge) meanwhile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j.lastRun[schema.Minute] = started
 	if err := r.run(ctx, schema.Minute); err != nil {
 		return fmt.Errorf("judging windows in steps of a %s: %w", schema.Minute, err)
 	}
 	j.finished(started, r)
+	j.lastRun[schema.Minute], j.tookAmid = time.Now(), time.Since(started)
 	return nil
 }
 

@@ -28,6 +28,9 @@ func (r *round) answerReach(ctx context.Context, questions []asked, of []int, an
 		return cmp.Or(cmp.Compare(schema.Slot(a), schema.Slot(b)), cmp.Compare(a, b))
 	})
 	for some := range slices.Chunk(partners, reachPartners) {
+		if err := r.judge.meanwhile(ctx); err != nil {
+			return err
+		}
 		byBlock := map[schema.Day][]int{}
 		for _, name := range some {
 			for _, i := range byPartner[name] {

@@ -42,6 +42,9 @@ func (r *round) answerSeries(ctx context.Context, questions []asked, of []int, a
 		left = 0
 	}
 	for some := range slices.Chunk(partners, densePartners) {
+		if err := r.judge.meanwhile(ctx); err != nil {
+			return err
+		}
 		byBlock := map[schema.Day][]int{}
 		for _, name := range some {
 			for _, i := range byPartner[name] {

@@ -161,7 +161,7 @@ func (m *model) judge(s Series, ok bool, t int64, first int, today []float64, ob
 	}
 	mu := m.at(at)
 	out.Expected = mu
-	out.Low, out.High = m.quantile(mu, -1), m.quantile(mu, 1)
+	out.Low, out.High = m.low(mu), m.high(mu)
 	above := m.above(mu, observed)
 	if shifted := max(m.at(at-m.hour), m.at(at+m.hour)); above < shiftBelow && shifted > mu {
 		if p := math.Min(m.above(shifted, observed), shiftBelow); p > above*10 {

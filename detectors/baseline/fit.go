@@ -42,6 +42,7 @@ const (
 	tiny         = 1e-12
 	episode      = 4    // deviations: longer than two buckets beyond, it is no noise
 	floorUnit    = 0.01 // of the level: the grain of what is measured, not counted
+	near         = 0.02 // of the logarithm of a chance: as near as a band is searched for
 )
 
 func fit(s Series, at int, w *Scratch) (model, bool) {
@@ -308,45 +309,56 @@ func (m *model) at(i int) float64 {
 func (m *model) above(mu, x float64) float64 {
 	z := m.even(math.Max(x-m.unit/2, 0)) - m.even(mu)
 	p := m.up.above(z, m.per)
-	if events := mu / m.unit; m.counts > 0 && events < 50*smallMean {
+	if m.mixed(mu) {
+		events := mu / m.unit
 		share := 1 / (1 + events/smallMean)
 		p = share*negativeBinomialAbove(math.Ceil(math.Min(x/m.unit, 1e9)), events, m.counts) + (1-share)*p
 	}
 	return p
 }
 
+// mixed reports whether so few are expected that how they are counted shows.
+func (m *model) mixed(mu float64) bool { return m.counts > 0 && mu/m.unit < 50*smallMean }
+
 // below is the chance of x or less where mu is expected.
 func (m *model) below(mu, x float64) float64 {
 	return m.down.above(m.even(mu)-m.even(x), m.per)
 }
 
-// quantile is where a chance of band lies above (side 1) or below (side -1): a
-// few steps of regula falsi (Illinois) on the logarithm of the chance.
-func (m *model) quantile(mu float64, side int) float64 {
-	centre := m.even(mu)
-	value := func(d float64) float64 { return m.uneven(centre + float64(side)*d) }
-	miss := func(d float64) float64 {
-		if side > 0 {
-			return math.Log(m.above(mu, value(d))+1e-300) - math.Log(band)
-		}
-		return math.Log(m.below(mu, value(d))+1e-300) - math.Log(band)
+// low is where a chance of band lies below.
+func (m *model) low(mu float64) float64 {
+	return m.uneven(m.even(mu) - m.down.quantile(m.per))
+}
+
+// high is where a chance of band lies above. Where counts are mixed in, it is searched
+// for from where it would be without, by regula falsi (Illinois) on the logarithm of
+// the chance.
+func (m *model) high(mu float64) float64 {
+	centre, guess := m.even(mu), m.up.quantile(m.per)
+	value := func(d float64) float64 { return m.uneven(centre+d) + m.unit/2 }
+	if !m.mixed(mu) {
+		return value(guess)
 	}
-	lo, hi := 0.0, 3.0
-	flo, fhi := miss(lo), miss(hi)
-	if flo <= 0 {
-		return mu
+	miss := func(d float64) float64 { return math.Log(m.above(mu, value(d))+smallest) - math.Log(band) }
+	lo, hi := 0.0, math.Max(guess, 0.1)
+	fhi := miss(hi)
+	if math.Abs(fhi) < near {
+		return value(hi)
 	}
+	flo := math.Inf(1)
 	for i := 0; i < 12 && fhi > 0; i++ {
 		lo, flo, hi = hi, fhi, hi*1.7
 		fhi = miss(hi)
 	}
-	for range 6 {
-		if fhi >= 0 {
-			break
+	if math.IsInf(flo, 1) {
+		if flo = miss(lo); flo <= 0 {
+			return mu
 		}
+	}
+	for range 6 {
 		mid := (lo*fhi - hi*flo) / (fhi - flo)
 		f := miss(mid)
-		if math.Abs(f) < 0.02 {
+		if math.Abs(f) < near {
 			return value(mid)
 		}
 		if f > 0 {

@@ -82,3 +82,27 @@ func TestTheCorrectionIsWhatSimulationSays(t *testing.T) {
 		t.Errorf("at the ends: %v %v %v", Corrected(0, 10), Corrected(1, 10), Corrected(1e-30, 1e6))
 	}
 }
+
+func TestABandIsWhereTheChanceIsAHundredth(t *testing.T) {
+	for _, nu := range []float64{2, 2.5, 3, 6, 30} {
+		for _, daily := range []float64{0, 2, 6} {
+			for _, per := range []int{1, 24, 1440} {
+				tl := tail{centre: 0.3, scale: 1.4, nu: nu, daily: daily, width: 0.5}
+				if p := tl.above(tl.quantile(per), per); math.Abs(p/band-1) > 0.06 {
+					t.Errorf("%+v of %d buckets a day: %v", tl, per, p)
+				}
+			}
+		}
+	}
+	for _, rate := range []float64{100, 1e4, 1e7} {
+		s := simulated(8, rate, 0.1, 12)
+		s.Unit = 0 // measured, so that no step between two counts blurs it
+		j := judge(s, rate)
+		if above := Judge(s, end(s), j.High, Above, new(Scratch)).Chance; math.Abs(above/band-1) > 0.06 {
+			t.Errorf("rate %v: as much as %v or more has a chance of %v", rate, j.High, above)
+		}
+		if off := Judge(s, end(s), j.Low, Either, new(Scratch)).Chance / 2; math.Abs(off/band-1) > 0.06 {
+			t.Errorf("rate %v: as little as %v or less has a chance of %v", rate, j.Low, off)
+		}
+	}
+}
