@@ -61,8 +61,9 @@ type Log interface {
 type Registry func() (*schema.Registry, uint32)
 
 // tiers are the steps of windows, each judged at its own pace and with its own
-// position in the log.
-var tiers = [...]schema.Resolution{schema.Minute, schema.Hourly, schema.Daily}
+// position in the log. Hours come last: of a long history, comparing each of them with
+// those before takes longest.
+var tiers = [...]schema.Resolution{schema.Minute, schema.Daily, schema.Hourly}
 
 // Judge judges the slots that its Log gives it.
 type Judge struct {

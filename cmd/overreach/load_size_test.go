@@ -57,7 +57,7 @@ func TestMemoryGrowsNeitherWithPartnersNorWithDays(t *testing.T) {
 			measure := func(changes ...string) (used time.Duration, rounds int, now, peak int64) {
 				p := w.start(changes...)
 				first := time.Now()
-				p.within(30*time.Minute, "all is judged once", func() bool {
+				p.within(time.Hour, "all is judged once", func() bool {
 					rows, err := w.ask("SELECT count() FROM judged FINAL WHERE stream = 'history/access@1' AND toUnixTimestamp(watermark) > 0 AND to_offset = (SELECT max(to_offset) FROM coverage WHERE stream = 'history/access@1')")
 					return err == nil && rows[0] == "768" && w.rounds() > 0
 				})
