@@ -3,6 +3,7 @@ package detectors
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/overreach/overreach/detectors/baseline"
@@ -89,20 +90,32 @@ func (d NewPeople) score(r *schema.Registry, q *usage.Question, one *usage.Reach
 		return schema.Score{}, false
 	}
 	since := min(first+usage.ReachDays, day) // before that, everybody is new
-	factor := expectedFactor(r, q.Partner, one.Capability, q.Period)
 	observed := one.New[day]
+	// Each access that comes on top, where the registry expects more, may be to somebody
+	// new.
+	announced := (expectedFactor(r, q.Partner, one.Capability, q.Period) - 1) * usual(one.Accesses[since:day])
 	judged := baseline.Judge(baseline.Series{
 		Start: (one.Begin + schema.Day(since)).Second(), Step: schema.DaySeconds, Unit: window.Grain(one.Before[day]), Value: one.New[since:day],
-	}, q.Period.Second(), observed/factor, baseline.Above, scratch)
+	}, q.Period.Second(), max(observed-announced, 0), baseline.Above, scratch)
 	if judged.Maturity != baseline.Mature || observed < surgeLeast || observed < newLeast*one.People[day] {
 		judged.Chance = 1
 	}
 	return schema.Score{
 		Detector: d.Name(), Leaf: schema.Leaf{Partner: q.Partner, Capability: one.Capability}, Metric: "new_people",
 		Bucket: q.Period.Second(), Step: schema.Daily, Observed: observed,
-		Expected: judged.Expected * factor, Low: judged.Low * factor, High: judged.High * factor,
+		Expected: judged.Expected + announced, Low: judged.Low, High: judged.High + announced,
 		Chance: judged.Chance, Score: baseline.Corrected(judged.Chance, yearDays), Threshold: warns, Maturity: judged.Maturity.String(),
 	}, true
+}
+
+// usual is the median of the days on which there was anything.
+func usual(days []float64) float64 {
+	used := slices.DeleteFunc(slices.Clone(days), func(v float64) bool { return v == 0 })
+	if len(used) == 0 {
+		return 0
+	}
+	slices.Sort(used)
+	return used[len(used)/2]
 }
 
 // find makes the finding of a day. It holds until the next day is closed, whose finding

@@ -116,9 +116,14 @@ func TestNewPeopleOfACapabilityAreNotToldAgainOfThePartner(t *testing.T) {
 	}
 }
 
-func TestNewPeopleThatTheRegistryExpectsAreAllowedFor(t *testing.T) {
-	registry := parse(t, strings.Replace(surgeRegistry, "from: 2018-12-20", "from: 2018-12-18", 1))
-	if f, ok := (detectors.NewPeople{}).Judge(registry, reachQuestion("messaging"), usage.Answer{Reach: []usage.Reach{newOnTheDay(touching(1000, 200), 500)}, Watermark: (surgeDay + 1).Second()}); ok {
-		t.Errorf("ten times as many are expected, and yet it is told: %s", f.Sentence)
+func TestAsManyMoreMayBeNewAsTheRegistryExpectsMoreAccesses(t *testing.T) {
+	registry := parse(t, strings.NewReplacer("from: 2018-12-20", "from: 2018-12-18", "factor: 10", "factor: 3").Replace(surgeRegistry))
+	for added, found := range map[float64]bool{500: false, 4100: false, 4500: true} { // of a thousand a day, a hundred of them new, in two thousand accesses
+		one := newOnTheDay(touching(1000, 200), added)
+		one.People[reachHistory], one.Accesses[reachHistory] = 5000, 6000
+		f, ok := detectors.NewPeople{}.Judge(registry, reachQuestion("messaging"), usage.Answer{Reach: []usage.Reach{one}, Watermark: (surgeDay + 1).Second()})
+		if ok != found {
+			t.Errorf("three times as much is expected, %g are new: found %v: %s", added, ok, f.Sentence)
+		}
 	}
 }
