@@ -24,9 +24,14 @@ type pass struct {
 // judges reports whether the questions about a window belong to the pass.
 func (p pass) judges(w schema.Window) bool { return w.Step() == p.tier && w.Closed() == p.closed }
 
-// judgeActivities asks, answers and decides, some hundred partners at a time.
+// judgeActivities asks, answers and decides, some hundred partners at a time, fewer
+// where much of their past is read.
 func (r *round) judgeActivities(ctx context.Context, p pass, activities []usage.Activity) error {
-	for chunk := range slices.Chunk(activities, partnersAAsk) {
+	most := partnersAAsk
+	if p.closed {
+		most = partnersCompared
+	}
+	for chunk := range slices.Chunk(activities, most) {
 		if err := r.decideSome(ctx, p, chunk); err != nil {
 			return err
 		}

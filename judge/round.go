@@ -17,6 +17,10 @@ const (
 	markersARead = 2000 // of each partition
 	daysASlice   = 31
 	partnersAAsk = 500
+
+	// So many, with a dozen keys each, are about as many series as are held at once: what
+	// is read of more is read again for half of them.
+	partnersCompared = 150
 )
 
 // A gap in the chain of markers that stays this long is one: its markers expired
