@@ -21,10 +21,10 @@ func touching(from, to int64, minutes ...uint32) schema.Marker {
 func standing(at int64) *round {
 	j := &Judge{
 		logger: zerolog.Nop(), gapSince: map[schema.Partition]time.Time{},
-		at: map[schema.Resolution]map[schema.Partition]int64{schema.Minute: {}},
+		at: map[schema.Tier]map[schema.Partition]int64{schema.TierMinute: {}},
 	}
 	if at >= 0 {
-		j.at[schema.Minute][part(0)] = at
+		j.at[schema.TierMinute][part(0)] = at
 	}
 	return &round{judge: j}
 }
@@ -32,7 +32,7 @@ func standing(at int64) *round {
 func TestMarkersAreFollowedAsAChain(t *testing.T) {
 	f := func(what string, at int64, markers []schema.Marker, want string) {
 		t.Helper()
-		to, minutes := standing(at).chain(schema.Minute, markers)
+		to, minutes := standing(at).chain(schema.TierMinute, markers)
 		if got := fmt.Sprint(to[part(0)], minutes); got != want {
 			t.Errorf("%s: got %s, want %s", what, got, want)
 		}
@@ -51,25 +51,25 @@ func TestMarkersAreFollowedAsAChain(t *testing.T) {
 func TestAGapThatStaysIsJumpedOver(t *testing.T) {
 	r := standing(10)
 	behind := []schema.Marker{touching(12, 20, 7), touching(20, 30, 8)}
-	if to, _ := r.chain(schema.Minute, behind); len(to) != 0 {
+	if to, _ := r.chain(schema.TierMinute, behind); len(to) != 0 {
 		t.Fatalf("it went on to %v at once", to)
 	}
 	r.judge.gapSince[part(0)] = time.Now().Add(-gapPatience)
-	if to, minutes := r.chain(schema.Minute, behind); to[part(0)] != 30 || !slices.Equal(minutes, []int64{7, 8}) {
+	if to, minutes := r.chain(schema.TierMinute, behind); to[part(0)] != 30 || !slices.Equal(minutes, []int64{7, 8}) {
 		t.Errorf("after a minute it came to %v and touched %v", to, minutes)
 	}
 }
 
 func TestAGapThatClosesStartsTheNextOnesPatienceAnew(t *testing.T) {
 	r := standing(10)
-	r.chain(schema.Minute, []schema.Marker{touching(12, 20, 7)})
+	r.chain(schema.TierMinute, []schema.Marker{touching(12, 20, 7)})
 	r.judge.gapSince[part(0)] = time.Now().Add(-2 * gapPatience)
-	to, _ := r.chain(schema.Minute, []schema.Marker{touching(10, 12, 6), touching(12, 20, 7)})
+	to, _ := r.chain(schema.TierMinute, []schema.Marker{touching(10, 12, 6), touching(12, 20, 7)})
 	if to[part(0)] != 20 {
 		t.Fatalf("it closed, and the judge came to %v", to)
 	}
-	r.judge.at[schema.Minute][part(0)] = 20
-	if to, _ := r.chain(schema.Minute, []schema.Marker{touching(22, 30, 8)}); len(to) != 0 {
+	r.judge.at[schema.TierMinute][part(0)] = 20
+	if to, _ := r.chain(schema.TierMinute, []schema.Marker{touching(22, 30, 8)}); len(to) != 0 {
 		t.Errorf("another gap was jumped over at once, to %v", to)
 	}
 }

@@ -12,23 +12,21 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// pass is what is judged together: the windows of a tier that slide, or those that
-// are judged once they are closed.
+// pass is what is judged together.
 type pass struct {
-	tier    schema.Resolution
-	closed  bool
+	tier    schema.Tier
 	changed bool                 // the registry is another one than before
-	fresh   map[schema.Day]int64 // where closed: by day, the first bucket to score anew
+	fresh   map[schema.Day]int64 // of a closed tier: by day, the first bucket to score anew
 }
 
 // judges reports whether the questions about a window belong to the pass.
-func (p pass) judges(w schema.Window) bool { return w.Step() == p.tier && w.Closed() == p.closed }
+func (p pass) judges(w schema.Window) bool { return w.Tier() == p.tier }
 
 // judgeActivities asks, answers and decides, some hundred partners at a time, fewer
 // where much of their past is read.
 func (r *round) judgeActivities(ctx context.Context, p pass, activities []usage.Activity) error {
 	most := partnersAAsk
-	if p.closed {
+	if p.tier.Closed() {
 		most = partnersCompared
 	}
 	for chunk := range slices.Chunk(activities, most) {
@@ -68,7 +66,7 @@ func (r *round) decide(ctx context.Context, p pass, activities []usage.Activity)
 	if err != nil {
 		return err
 	}
-	if p.tier == schema.Minute {
+	if p.tier == schema.TierMinute {
 		questions = slices.DeleteFunc(questions, func(q asked) bool { return canWait(q, stored) })
 	}
 	answers, err := r.answer(ctx, questions)
@@ -78,7 +76,7 @@ func (r *round) decide(ctx context.Context, p pass, activities []usage.Activity)
 	var all []concluded
 	var scores []schema.Score
 	for i, q := range questions {
-		if p.closed {
+		if p.tier.Closed() {
 			if err := r.judge.meanwhile(ctx); err != nil {
 				return err
 			}
@@ -183,7 +181,7 @@ func (r *round) ask(p pass, activities []usage.Activity) (questions []asked, orp
 				break // a stranger that made room for another: it is part of the rest now
 			}
 			for _, q := range d.Ask(r.registry, a) {
-				if p.judges(q.Window) || q.Window == schema.WindowPeriod && p.tier == schema.Minute && !p.closed {
+				if p.judges(q.Window) || q.Window == schema.WindowPeriod && p.tier == schema.TierMinute {
 					questions = append(questions, asked{Question: q, detector: d, id: q.ID()})
 				}
 			}

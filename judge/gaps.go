@@ -42,7 +42,7 @@ func (r *round) judgeGaps(ctx context.Context) error {
 func (r *round) tellGaps(ctx context.Context) error {
 	if slices.Contains(r.judge.slots, schema.Slot(detectors.Coverage)) {
 		coverage := usage.Activity{Partner: detectors.Coverage, Gaps: r.judge.gaps}
-		if err := r.judgeActivities(ctx, pass{tier: schema.Minute}, []usage.Activity{coverage}); err != nil {
+		if err := r.judgeActivities(ctx, pass{tier: schema.TierMinute}, []usage.Activity{coverage}); err != nil {
 			return err
 		}
 	}

@@ -60,11 +60,6 @@ type Log interface {
 // Registry returns the registry in force and its ordinal.
 type Registry func() (*schema.Registry, uint32)
 
-// tiers are the steps of windows, each judged at its own pace and with its own
-// position in the log. Hours come last: of a long history, comparing each of them with
-// those before takes longest.
-var tiers = [...]schema.Resolution{schema.Minute, schema.Daily, schema.Hourly}
-
 // Judge judges the slots that its Log gives it.
 type Judge struct {
 	cfg       Config
@@ -79,10 +74,10 @@ type Judge struct {
 
 	// Where it stands. Everything here can be read again from the store.
 	slots     []uint8
-	at        map[schema.Resolution]map[schema.Partition]int64
-	judgedBy  map[schema.Resolution]uint32 // ordinal of the registry
-	rolled    map[schema.Resolution]int64  // watermark
-	lastRun   map[schema.Resolution]time.Time
+	at        map[schema.Tier]map[schema.Partition]int64
+	judgedBy  map[schema.Tier]uint32 // ordinal of the registry
+	rolled    map[schema.Tier]int64  // watermark
+	lastRun   map[schema.Tier]time.Time
 	named     []string      // unregistered partners judged by name, ascending
 	folded    uint64        // unregistered partners that are not
 	lastRound time.Time     // when the last round that went well began
@@ -145,21 +140,31 @@ func (j *Judge) Round(ctx context.Context, all bool) error {
 	if err != nil {
 		return err
 	}
-	for _, tier := range tiers {
-		changed := j.judgedBy[tier] != 0 && j.judgedBy[tier] != r.version.Registry
-		if !all && !changed && started.Sub(j.lastRun[tier]) < j.every(tier) {
-			continue
-		}
-		j.lastRun[tier] = started
-		switch err := r.run(ctx, tier); {
+	for _, tier := range schema.Tiers {
+		switch err := r.runDue(ctx, tier, started, all); {
 		case errors.Is(err, errOtherSlots):
 			return j.Round(ctx, all)
 		case err != nil:
-			return fmt.Errorf("judging windows in steps of a %s: %w", tier, err)
+			return err
 		}
-		reached(pointTier)
 	}
 	j.finished(started, r)
+	return nil
+}
+
+// runDue judges a tier in a round that began at a time of the clock, where its own has
+// come.
+func (r *round) runDue(ctx context.Context, tier schema.Tier, began time.Time, all bool) error {
+	j := r.judge
+	changed := j.judgedBy[tier] != 0 && j.judgedBy[tier] != r.version.Registry
+	if !all && !changed && began.Sub(j.lastRun[tier]) < j.every(tier) {
+		return nil
+	}
+	j.lastRun[tier] = began
+	if err := r.run(ctx, tier); err != nil {
+		return fmt.Errorf("judging the tier %s: %w", tier, err)
+	}
+	reached(pointTier)
 	return nil
 }
 
@@ -204,12 +209,12 @@ func (j *Judge) finished(started time.Time, r *round) {
 // It begins again with them.
 var errOtherSlots = errors.New("other slots are judged here now")
 
-// meanwhile is a round of the minute tier amid a pass over closed buckets, where its
-// time has come: what is to be known within seconds must not wait for what is held
-// against weeks, which may take minutes. The pass gets as much time as these rounds do.
+// meanwhile is a round of the windows that slide amid a pass over closed buckets, where
+// its time has come: they must not wait for what is held against weeks, which may take
+// minutes. The pass gets as much time as these rounds do.
 func (j *Judge) meanwhile(ctx context.Context) error {
 	started := time.Now()
-	if started.Sub(j.lastRun[schema.Minute]) < max(j.cfg.Interval, j.tookAmid) {
+	if started.Sub(j.lastRun[schema.TierMinute]) < max(j.cfg.Interval, j.tookAmid) {
 		return nil
 	}
 	if !slices.Equal(j.log.Slots(), j.slots) {
@@ -219,17 +224,22 @@ func (j *Judge) meanwhile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.run(ctx, schema.Minute); err != nil {
-		return fmt.Errorf("judging windows in steps of a %s: %w", schema.Minute, err)
+	for _, tier := range schema.Tiers {
+		if tier.Closed() {
+			continue
+		}
+		if err := r.runDue(ctx, tier, started, false); err != nil {
+			return err
+		}
 	}
 	j.finished(started, r)
-	j.lastRun[schema.Minute], j.tookAmid = time.Now(), time.Since(started)
+	j.lastRun[schema.TierMinute], j.tookAmid = time.Now(), time.Since(started)
 	return nil
 }
 
 // every returns how often a tier is judged.
-func (j *Judge) every(tier schema.Resolution) time.Duration {
-	switch tier {
+func (j *Judge) every(tier schema.Tier) time.Duration {
+	switch tier.Step() {
 	case schema.Hourly:
 		return j.cfg.HourEvery
 	case schema.Daily:
@@ -250,14 +260,14 @@ func (j *Judge) takeSlots(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading how far was judged: %w", err)
 	}
-	j.at = map[schema.Resolution]map[schema.Partition]int64{}
-	j.judgedBy = map[schema.Resolution]uint32{}
-	j.rolled = map[schema.Resolution]int64{}
-	j.lastRun = map[schema.Resolution]time.Time{}
-	for _, tier := range tiers {
+	j.at = map[schema.Tier]map[schema.Partition]int64{}
+	j.judgedBy = map[schema.Tier]uint32{}
+	j.rolled = map[schema.Tier]int64{}
+	j.lastRun = map[schema.Tier]time.Time{}
+	for _, tier := range schema.Tiers {
 		j.at[tier] = map[schema.Partition]int64{}
 	}
-	seen := map[schema.Resolution]map[schema.Partition]int{}
+	seen := map[schema.Tier]map[schema.Partition]int{}
 	for _, p := range positions {
 		at := j.at[p.Tier]
 		if at == nil {
@@ -296,7 +306,7 @@ func (j *Judge) Judged(to map[schema.Partition]int64) bool {
 		return false
 	}
 	for p, offset := range to {
-		for _, tier := range tiers {
+		for _, tier := range schema.Tiers {
 			if offset > 0 && j.at[tier][p] < offset {
 				return false
 			}

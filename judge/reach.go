@@ -1,7 +1,6 @@
 package judge
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -18,32 +17,11 @@ import (
 const reachPartners = 10
 
 // answerReach answers questions about whom a partner touched that it had not touched
-// before, some partners at a time. Those of one slot lie together in ClickHouse.
+// before, some partners at a time.
 func (r *round) answerReach(ctx context.Context, questions []asked, of []int, answers []usage.Answer) error {
-	byPartner := map[string][]int{}
-	for _, i := range of {
-		byPartner[questions[i].Partner] = append(byPartner[questions[i].Partner], i)
-	}
-	partners := slices.SortedFunc(maps.Keys(byPartner), func(a, b string) int {
-		return cmp.Or(cmp.Compare(schema.Slot(a), schema.Slot(b)), cmp.Compare(a, b))
+	return r.byBlocks(ctx, questions, of, reachPartners, func(asking []int, partners []string) error {
+		return r.readReach(ctx, questions, asking, partners, answers)
 	})
-	for some := range slices.Chunk(partners, reachPartners) {
-		if err := r.judge.meanwhile(ctx); err != nil {
-			return err
-		}
-		byBlock := map[schema.Day][]int{}
-		for _, name := range some {
-			for _, i := range byPartner[name] {
-				byBlock[questions[i].Period/daysASlice] = append(byBlock[questions[i].Period/daysASlice], i)
-			}
-		}
-		for _, asking := range byBlock {
-			if err := r.readReach(ctx, questions, asking, some, answers); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // readReach answers questions about days of one block.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/schema"
 )
@@ -39,7 +38,7 @@ type round struct {
 }
 
 // run judges, for one tier, what the markers since its last run have touched.
-func (r *round) run(ctx context.Context, tier schema.Resolution) error {
+func (r *round) run(ctx context.Context, tier schema.Tier) error {
 	j := r.judge
 	for {
 		markers, err := j.store.Markers(ctx, j.at[tier], markersARead)
@@ -88,7 +87,7 @@ func more(markers []schema.Marker) bool {
 // chain follows the markers of each partition from where the tier stands, each
 // beginning where the one before ended, and returns the new positions and the
 // minutes of event time that were touched, ascending.
-func (r *round) chain(tier schema.Resolution, markers []schema.Marker) (map[schema.Partition]int64, []int64) {
+func (r *round) chain(tier schema.Tier, markers []schema.Marker) (map[schema.Partition]int64, []int64) {
 	j := r.judge
 	to := map[schema.Partition]int64{}
 	touched := map[int64]struct{}{}
@@ -129,7 +128,7 @@ func (r *round) jump(m schema.Marker, at int64) bool {
 	return true
 }
 
-func (r *round) positions(tier schema.Resolution, to map[schema.Partition]int64) []schema.Position {
+func (r *round) positions(tier schema.Tier, to map[schema.Partition]int64) []schema.Position {
 	j := r.judge
 	all := maps.Clone(j.at[tier])
 	maps.Copy(all, to)
@@ -146,28 +145,26 @@ func (r *round) positions(tier schema.Resolution, to map[schema.Partition]int64)
 
 // judgeTouched judges every key that the minutes touched, in slices of event
 // time, oldest first; every key of all where the registry changed; and the keys
-// of open findings where the watermark rolled.
-func (r *round) judgeTouched(ctx context.Context, tier schema.Resolution, minutes []int64, changed, rolls bool) error {
+// of open findings where the watermark rolled. Of closed buckets it judges those that
+// have closed since, and those that were touched again.
+func (r *round) judgeTouched(ctx context.Context, tier schema.Tier, minutes []int64, changed, rolls bool) error {
+	p := pass{tier: tier, changed: changed}
 	days := daysOf(minutes)
-	fresh := r.closes(tier, minutes, changed, rolls)
-	if changed {
+	switch {
+	case tier.Closed():
+		p.fresh = r.closes(tier, minutes, changed, rolls)
+		if len(p.fresh) == 0 {
+			return nil
+		}
+		days, minutes = slices.Sorted(maps.Keys(p.fresh)), nil
+	case changed:
 		days, minutes = r.everyDay(), nil
 	}
-	p := pass{tier: tier, changed: changed}
 	if err := r.judgeDays(ctx, p, days, minutes); err != nil {
 		return err
 	}
-	if rolls || changed {
-		if err := r.judgeFound(ctx, p); err != nil {
-			return err
-		}
-	}
-	if len(fresh) == 0 {
+	if !rolls && !changed && !tier.Closed() {
 		return nil
-	}
-	p.closed, p.fresh = true, fresh
-	if err := r.judgeDays(ctx, p, slices.Sorted(maps.Keys(fresh)), nil); err != nil {
-		return err
 	}
 	return r.judgeFound(ctx, p)
 }
@@ -180,7 +177,7 @@ func (r *round) judgeDays(ctx context.Context, p pass, days []schema.Day, minute
 		if err != nil {
 			return err
 		}
-		if p.tier == schema.Daily && !p.closed {
+		if p.tier == schema.TierDay {
 			rest, err := r.rest(ctx, chunk)
 			if err != nil {
 				return err
@@ -213,10 +210,10 @@ const lastWeek = 7
 // closes returns on which days buckets of the tier's width have closed since it
 // was last judged, or were closed and have been touched, each with the first
 // of these buckets; where the registry changed, the days of the last week too.
-func (r *round) closes(tier schema.Resolution, minutes []int64, changed, rolls bool) map[schema.Day]int64 {
-	j, step := r.judge, tier.Seconds()
-	if !slices.ContainsFunc(j.detectors, func(d detectors.Detector) bool { s, ok := d.(detectors.Scorer); return ok && s.Step() == tier }) {
-		return nil
+func (r *round) closes(tier schema.Tier, minutes []int64, changed, rolls bool) map[schema.Day]int64 {
+	rolled, step := r.judge.rolled[tier], tier.Step().Seconds()
+	if rolled == 0 && !rolls {
+		return nil // once the watermark is known, every day is due
 	}
 	until := window.Start(r.version.Watermark, step)
 	fresh := map[schema.Day]int64{}
@@ -230,7 +227,6 @@ func (r *round) closes(tier schema.Resolution, minutes []int64, changed, rolls b
 	for _, m := range minutes {
 		due(window.Start(m*60, step))
 	}
-	rolled := j.rolled[tier]
 	for _, d := range r.everyDay() {
 		if rolls && rolled == 0 || changed && d >= schema.DayOfSecond(until)-lastWeek {
 			due(d.Second())

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,20 +29,26 @@ var errTooManySeries = errors.New("too many series")
 // have more series than are held at once it ends with errTooManySeries, unless it
 // is one partner.
 func (r *round) answerSeries(ctx context.Context, questions []asked, of []int, answers []usage.Answer) error {
-	byPartner := map[string][]int{}
-	var partners []string
-	for _, i := range of {
-		name := questions[i].Partner
-		if byPartner[name] == nil {
-			partners = append(partners, name)
-		}
-		byPartner[name] = append(byPartner[name], i)
-	}
 	left := seriesAtOnce
-	if len(partners) == 1 {
+	if !slices.ContainsFunc(of, func(i int) bool { return questions[i].Partner != questions[of[0]].Partner }) {
 		left = 0
 	}
-	for some := range slices.Chunk(partners, densePartners) {
+	return r.byBlocks(ctx, questions, of, densePartners, func(asking []int, partners []string) error {
+		return r.readSeries(ctx, questions, asking, partners, answers, &left)
+	})
+}
+
+// byBlocks hands over the questions of so many partners and of a month of days at a time,
+// whose history is read together. Partners of one slot lie together in ClickHouse.
+func (r *round) byBlocks(ctx context.Context, questions []asked, of []int, most int, read func(asking []int, partners []string) error) error {
+	byPartner := map[string][]int{}
+	for _, i := range of {
+		byPartner[questions[i].Partner] = append(byPartner[questions[i].Partner], i)
+	}
+	partners := slices.SortedFunc(maps.Keys(byPartner), func(a, b string) int {
+		return cmp.Or(cmp.Compare(schema.Slot(a), schema.Slot(b)), cmp.Compare(a, b))
+	})
+	for some := range slices.Chunk(partners, most) {
 		if err := r.judge.meanwhile(ctx); err != nil {
 			return err
 		}
@@ -52,7 +59,7 @@ func (r *round) answerSeries(ctx context.Context, questions []asked, of []int, a
 			}
 		}
 		for _, asking := range byBlock {
-			if err := r.readSeries(ctx, questions, asking, some, answers, &left); err != nil {
+			if err := read(asking, some); err != nil {
 				return err
 			}
 		}

@@ -97,7 +97,7 @@ const (
 	crowdedPartners = 60
 )
 
-var crowdedPass = pass{tier: schema.Hourly, closed: true, fresh: map[schema.Day]int64{crowdedDay: crowdedDay.Second()}}
+var crowdedPass = pass{tier: schema.TierClosedHour, fresh: map[schema.Day]int64{crowdedDay: crowdedDay.Second()}}
 
 // crowded is a round of surge, of partners with so many keys each, and their activity.
 func crowded(keys int) (*round, *crowd, []usage.Activity) {
@@ -112,8 +112,8 @@ func crowded(keys int) (*round, *crowd, []usage.Activity) {
 	store := &crowd{keys: keys, read: map[string]bool{}, scored: map[string]bool{}, slots: []uint8{1}}
 	j := New(Config{MaxApps: 100, Interval: time.Hour}, store, store, func() (*schema.Registry, uint32) { return registry, 1 }, nil,
 		NewMetrics(prometheus.NewRegistry()), zerolog.Nop())
-	j.detectors, j.lastRun = []detectors.Detector{detectors.Surge{}}, map[schema.Resolution]time.Time{schema.Minute: time.Now()}
-	j.slots, j.rolled = store.slots, map[schema.Resolution]int64{}
+	j.detectors, j.lastRun = []detectors.Detector{detectors.Surge{}}, map[schema.Tier]time.Time{schema.TierMinute: time.Now()}
+	j.slots, j.rolled = store.slots, map[schema.Tier]int64{}
 	return &round{judge: j, registry: registry, version: schema.Version{Watermark: (crowdedDay + 1).Second()}}, store, activities
 }
 

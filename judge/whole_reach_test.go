@@ -17,7 +17,7 @@ partners:
   p: {agreement: {start: 2013-01-01}, grants: [{capability: friends, actions: [read], from: 2013-01-01}, {capability: messaging, actions: [read], from: 2013-01-01}]}
 `
 
-// touches is who touched a person on a day, "" for the partner in any capability.
+// touches is a day of a capability, or where that is empty of any.
 type touches struct {
 	capability string
 	day        schema.Day

@@ -167,7 +167,7 @@ type FindingChange struct {
 // Position is how far the judge has come in one partition for one slot.
 type Position struct {
 	Slot uint8
-	Tier Resolution // the step of the windows judged
+	Tier Tier
 	Partition
 	To        int64
 	Watermark int64 // seconds since 1970

@@ -119,6 +119,17 @@ func (w Window) Step() Resolution {
 	return Daily
 }
 
+// Tier returns the tier that the window is judged with.
+func (w Window) Tier() Tier {
+	switch {
+	case w == WindowClockHour:
+		return TierClosedHour
+	case w.Closed():
+		return TierClosedDay
+	}
+	return [...]Tier{Minute: TierMinute, Hourly: TierHour, Daily: TierDay}[w.Step()]
+}
+
 // Closed reports whether the window is judged only when the watermark has passed
 // it, since what it holds is compared with what is usual.
 func (w Window) Closed() bool {

@@ -39,9 +39,9 @@ func insertMarkers(t *testing.T, s *Store, rows *schema.UsageRows, markers ...sc
 func judgedTo(t *testing.T, s *Store, day schema.Day) {
 	t.Helper()
 	err := s.WriteJudged(t.Context(), []schema.Position{
-		{Slot: 3, Tier: schema.Minute, Partition: schema.Partition{Stream: "k/t@0"}, To: 5, Watermark: day.Second() - 1},
-		{Slot: 4, Tier: schema.Minute, Partition: schema.Partition{Stream: "k/t@0"}, To: 5, Watermark: day.Second()},
-		{Slot: 3, Tier: schema.Daily, Partition: schema.Partition{Stream: "k/t@0"}, To: 5, Watermark: day.Second() + 99},
+		{Slot: 3, Tier: schema.TierMinute, Partition: schema.Partition{Stream: "k/t@0"}, To: 5, Watermark: day.Second() - 1},
+		{Slot: 4, Tier: schema.TierMinute, Partition: schema.Partition{Stream: "k/t@0"}, To: 5, Watermark: day.Second()},
+		{Slot: 3, Tier: schema.TierDay, Partition: schema.Partition{Stream: "k/t@0"}, To: 5, Watermark: day.Second() + 99},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func (s *Store) Judged(ctx context.Context, slots []uint8) ([]schema.Position, e
 		if err := rows.Scan(&p.Slot, &tier, &p.Stream, &p.Partition.Partition, &p.To, &p.Watermark, &p.Registry); err != nil {
 			return err
 		}
-		p.Tier = schema.Resolution(tier)
+		p.Tier = schema.Tier(tier)
 		all = append(all, p)
 		return nil
 	})

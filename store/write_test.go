@@ -13,9 +13,9 @@ import (
 
 func TestPositionsNeverGoBack(t *testing.T) {
 	s := open(t)
-	p := schema.Position{Slot: 255, Tier: schema.Hourly, Partition: schema.Partition{Stream: "it's", Partition: 3}, To: 10, Watermark: 100, Registry: 2}
+	p := schema.Position{Slot: 255, Tier: schema.TierHour, Partition: schema.Partition{Stream: "it's", Partition: 3}, To: 10, Watermark: 100, Registry: 2}
 	other := p
-	other.Slot, other.Tier = 0, schema.Minute
+	other.Slot, other.Tier = 0, schema.TierMinute
 	none := other
 	none.To, none.Partition.Partition = 0, 4
 	newer := p

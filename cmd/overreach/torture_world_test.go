@@ -22,6 +22,7 @@ import (
 	"github.com/overreach/overreach/embedded"
 	"github.com/overreach/overreach/embedded/embeddedtest"
 	"github.com/overreach/overreach/embedded/kafkatest"
+	"github.com/overreach/overreach/schema"
 	"github.com/overreach/overreach/store"
 )
 
@@ -197,7 +198,7 @@ func (d *database) drained(within time.Duration, tend func()) error {
 	}
 	judged := fmt.Sprintf("SELECT count() FROM judged FINAL WHERE (partition, to_offset) IN (%s) AND toUnixTimestamp(watermark) >= %d",
 		strings.Join(to, ", "), latest/60_000*60)
-	want := fmt.Sprint(len(to) * 256 * 3)
+	want := fmt.Sprint(len(to) * 256 * len(schema.Tiers))
 	last, deadline := "", time.Now().Add(within)
 	for time.Now().Before(deadline) {
 		tend()
