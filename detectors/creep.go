@@ -26,9 +26,6 @@ const (
 // Name implements Detector.
 func (Creep) Name() string { return "creep" }
 
-// Step implements Scorer.
-func (Creep) Step() schema.Resolution { return schema.Daily }
-
 // BlindSpots implements Detector.
 func (Creep) BlindSpots() string {
 	return "growth of less than double in twelve weeks; what grows at one go, which surge sees or did not; a season of the year"

@@ -40,9 +40,6 @@ type Detector interface {
 type Scorer interface {
 	Detector
 
-	// Step is the width of the buckets that it scores.
-	Step() schema.Resolution
-
 	// Score returns the scores of the buckets in the question's span, and the
 	// finding that Judge makes.
 	Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool)

@@ -24,9 +24,6 @@ const (
 // Name implements Detector.
 func (MixShift) Name() string { return "mix_shift" }
 
-// Step implements Scorer.
-func (MixShift) Step() schema.Resolution { return schema.Daily }
-
 // BlindSpots implements Detector.
 func (MixShift) BlindSpots() string {
 	return "a mix that moves by less than a tenth of the accesses, or a little each week; versions of the API; other objects under the same capability, app and action"

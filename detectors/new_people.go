@@ -26,9 +26,6 @@ const (
 // Name implements Detector.
 func (NewPeople) Name() string { return "new_people" }
 
-// Step implements Scorer.
-func (NewPeople) Step() schema.Resolution { return schema.Daily }
-
 // BlindSpots implements Detector.
 func (NewPeople) BlindSpots() string {
 	return "a key's first six weeks; whether somebody is new or back after more than four weeks; few new people beside very many known ones, which drown in the sketch's error"

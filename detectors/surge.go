@@ -29,9 +29,6 @@ const (
 // Name implements Detector.
 func (Surge) Name() string { return "surge" }
 
-// Step implements Scorer.
-func (Surge) Step() schema.Resolution { return schema.Hourly }
-
 // BlindSpots implements Detector.
 func (Surge) BlindSpots() string {
 	return "what grows too slowly for an hour to stand out; the same volume of other data; a partner's first day, and all that began with it"
