@@ -34,6 +34,7 @@ type batch struct {
 type counts struct {
 	records, missing, events, rejected, filtered uint64
 	firstEvent, lastEvent                        int64
+	lastRecord                                   int64 // Kafka's own time of a record
 }
 
 func newBatch(key HashKey, topic Topic, limits schema.TimeLimits) *batch {
@@ -76,6 +77,7 @@ func (b *batch) add(r *record) {
 	b.counts.events += uint64(len(events))
 	b.counts.rejected += uint64(len(rejects))
 	b.counts.filtered += uint64(filtered)
+	b.counts.lastRecord = max(b.counts.lastRecord, r.time)
 	b.next = r.offset + 1
 }
 
@@ -163,8 +165,8 @@ func (b *batch) marker(r schema.Range, mixed bool) schema.Marker {
 		Records: b.counts.records, Missing: b.counts.missing, Events: b.counts.events,
 		Rejected: b.counts.rejected, Filtered: b.counts.filtered,
 		FirstEvent: b.counts.firstEvent, LastEvent: b.counts.lastEvent,
-		Minutes: b.delta.minutes(),
-		Mixed:   mixed,
+		LastRecord: b.counts.lastRecord, Minutes: b.delta.minutes(),
+		Mixed: mixed,
 	}
 }
 

@@ -61,6 +61,9 @@ type Marker struct {
 	FirstEvent int64    // least event time, milliseconds since 1970; 0 for none
 	LastEvent  int64    // greatest event time, milliseconds since 1970; 0 for none
 	Minutes    []uint32 // event-time minutes touched, since 1970, ascending; empty in a merged marker
+	Unreadable uint64   // offsets in the range whose records could not be decoded and were passed
+	Why        []string // why they could not be decoded, ascending; empty where Unreadable is 0
+	LastRecord int64    // greatest time that Kafka gave a record, event or not, milliseconds since 1970; 0 for none
 	Mixed      bool     // written by an attempt under another mapping, key or binary than its pin's
 }
 

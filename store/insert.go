@@ -171,7 +171,7 @@ var usageColumns = []string{"kind", "resolution", "bucket", "slot", "stream", "p
 	"partition", "from_offset", "pinned", "accesses", "attempts", "records", "bytes",
 	"first_access", "last_access", "first_attempt", "last_attempt", "subjects_bytes", "actors_bytes", "bystanders_bytes",
 	"least_from", "to_offset", "records_read", "missing", "events", "rejected", "filtered",
-	"first_event", "last_event", "minutes", "mixed"}
+	"first_event", "last_event", "minutes", "mixed", "unreadable", "unreadable_why", "last_record"}
 
 // InsertUsage inserts the usage of a range and, in the same block, its marker
 // and its share in the marker of its month. Once it has returned nil, or the
@@ -243,6 +243,9 @@ func (s *Store) InsertUsage(ctx context.Context, m schema.Marker, rows *schema.U
 		b.add(zeroOffsets, []int64{m.LastEvent, m.LastEvent})
 		b.add(make([][]uint32, n), [][]uint32{m.Minutes, nil})
 		b.add(make([]uint8, n), []uint8{mixed, mixed})
+		b.add(zeros, twice(m.Unreadable))
+		b.add(make([][]string, n), [][]string{m.Why, m.Why})
+		b.add(zeroOffsets, []int64{m.LastRecord, m.LastRecord})
 	})
 }
 

@@ -49,6 +49,7 @@ type LedgerRow struct {
 	Offsets         uint64     `ch:"offsets"`
 	RecordsRead     uint64     `ch:"records_read"`
 	Missing         uint64     `ch:"missing"`
+	Unreadable      uint64     `ch:"unreadable"`
 	Rejected        uint64     `ch:"rejected"`
 	Provable        bool       `ch:"provable"`
 	WhyNot          string     `ch:"why_not"`
@@ -77,7 +78,7 @@ func (s *Store) Ledger(ctx context.Context, q LedgerQuery) ([]LedgerRow, error) 
 	err := s.conn.Select(ctx, &rows, `SELECT partner, capability, action, granted, granted_since, granted_until, purpose,
 		accesses, attempts, first_access, last_access, people, people_low, people_high, bystanders, bystanders_low, bystanders_high,
 		days_used, never_used, never_granted, accesses_outside, days_outside, zero_from, zero_to,
-		partitions, offsets, records_read, missing, rejected, provable, why_not`+q.where())
+		partitions, offsets, records_read, missing, unreadable, rejected, provable, why_not`+q.where())
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger: %w", s.explain(err))
 	}
@@ -94,9 +95,7 @@ func (s *Store) LedgerJSON(ctx context.Context, q LedgerQuery, w io.Writer) erro
 // for ever.
 func (s *Store) MonthMarkers(ctx context.Context) ([]schema.Marker, error) {
 	rows, err := s.conn.Query(ctx, `
-		SELECT stream, partition, min(least_from), max(to_offset), max(pinned), sum(records_read), sum(missing), sum(events),
-			sum(rejected), sum(filtered), toUnixTimestamp64Milli(min(first_event)), toUnixTimestamp64Milli(max(last_event)),
-			max(mixed)
+		SELECT stream, partition, min(least_from), `+markerColumns+`
 		FROM usage
 		WHERE kind = 'month'
 		GROUP BY stream, partition, bucket

@@ -148,6 +148,8 @@ func TestAZeroIsProvedOnlyWhereAllThatCouldDisproveItWasRead(t *testing.T) {
 	f("judging has come less far than counting", 17_080, []schema.Marker{whole}, true, 17_050, 17_080)
 	f("a record is missing", 17_101, []schema.Marker{whole, with(read(0, 10, 13, 17_100, 17_100), func(m *schema.Marker) { m.Missing = 2 })},
 		false, 17_050, 17_100, "records missing: 2")
+	f("offsets could not be decoded", 17_101, []schema.Marker{whole, with(read(0, 10, 13, 17_100, 17_100), func(m *schema.Marker) { m.Unreadable, m.Why = 3, []string{"bad_crc"} })},
+		false, 17_050, 17_100, "offsets whose records could not be decoded: 3")
 	f("an item was rejected", 17_101, []schema.Marker{with(whole, func(m *schema.Marker) { m.Rejected = 1 })},
 		false, 17_050, 17_100, "items rejected, and whose they were is not known: 1")
 	f("a batch is mixed", 17_101, []schema.Marker{with(whole, func(m *schema.Marker) { m.Mixed = true })},

@@ -48,14 +48,12 @@ func (s *Store) Markers(ctx context.Context, after map[schema.Partition]int64, l
 		return nil, nil
 	}
 	rows, err := s.conn.Query(ctx, fmt.Sprintf(`
-		SELECT stream, partition, from_offset, max(to_offset), max(pinned), sum(records_read), sum(missing), sum(events),
-			sum(rejected), sum(filtered), toUnixTimestamp64Milli(min(first_event)), toUnixTimestamp64Milli(max(last_event)),
-			max(mixed), arraySort(groupUniqArrayArray(minutes))
+		SELECT stream, partition, from_offset, %s, arraySort(groupUniqArrayArray(minutes))
 		FROM usage
 		WHERE kind = 'range' AND resolution = 'none' AND bucket = 0 AND slot = 0 AND (%s)
 		GROUP BY stream, partition, from_offset
 		ORDER BY stream, partition, from_offset
-		LIMIT %d BY stream, partition`, "("+strings.Join(news, ") OR (")+")", limit))
+		LIMIT %d BY stream, partition`, markerColumns, "("+strings.Join(news, ") OR (")+")", limit))
 	if err != nil {
 		return nil, fmt.Errorf("reading markers: %w", s.explain(err))
 	}
@@ -74,13 +72,22 @@ func (s *Store) Markers(ctx context.Context, after map[schema.Partition]int64, l
 	return all, nil
 }
 
+// markerColumns are the columns of a marker behind those that name it, as
+// scanMarker reads them.
+const markerColumns = `max(to_offset), max(pinned), sum(records_read), sum(missing), sum(events),
+			sum(rejected), sum(filtered), toUnixTimestamp64Milli(min(first_event)), toUnixTimestamp64Milli(max(last_event)),
+			max(mixed), sum(unreadable), arraySort(groupUniqArrayArray(unreadable_why)), toUnixTimestamp64Milli(max(last_record))`
+
 // scanMarker reads one marker, and what follows its columns.
 func scanMarker(rows driver.Rows, m *schema.Marker, more ...any) error {
 	var pinned time.Time
 	var mixed uint8
 	err := rows.Scan(append([]any{&m.Stream, &m.Partition.Partition, &m.From, &m.To, &pinned, &m.Records, &m.Missing,
-		&m.Events, &m.Rejected, &m.Filtered, &m.FirstEvent, &m.LastEvent, &mixed}, more...)...)
+		&m.Events, &m.Rejected, &m.Filtered, &m.FirstEvent, &m.LastEvent, &mixed, &m.Unreadable, &m.Why, &m.LastRecord}, more...)...)
 	m.Pinned, m.Mixed, m.FirstEvent = schema.DayOf(pinned), mixed != 0, orZero(m.FirstEvent)
+	if len(m.Why) == 0 {
+		m.Why = nil // as it was written
+	}
 	return err
 }
 
@@ -88,9 +95,7 @@ func scanMarker(rows driver.Rows, m *schema.Marker, more ...any) error {
 // of all months merged, ordered by stream and partition.
 func (s *Store) Extents(ctx context.Context) ([]schema.Marker, error) {
 	rows, err := s.conn.Query(ctx, `
-		SELECT stream, partition, min(least_from), max(to_offset), max(pinned), sum(records_read), sum(missing), sum(events),
-			sum(rejected), sum(filtered), toUnixTimestamp64Milli(min(first_event)), toUnixTimestamp64Milli(max(last_event)),
-			max(mixed)
+		SELECT stream, partition, min(least_from), `+markerColumns+`
 		FROM usage
 		WHERE kind = 'month'
 		GROUP BY stream, partition

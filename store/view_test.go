@@ -152,8 +152,10 @@ func TestAnEstimateHasItsInterval(t *testing.T) {
 func TestCoverageIsWhatMarkersVouchFor(t *testing.T) {
 	s := open(t)
 	for _, m := range []schema.Marker{
-		{Range: batch(5, 10), Records: 4, Missing: 1, Events: 3, Rejected: 1, FirstEvent: 1_500_000_000_000, LastEvent: 1_500_000_001_000},
-		{Range: batch(10, 20), Records: 10, Events: 9, Filtered: 1, FirstEvent: 1_400_000_000_000, LastEvent: 1_400_000_000_000, Mixed: true},
+		{Range: batch(5, 10), Records: 4, Missing: 1, Events: 3, Rejected: 1, FirstEvent: 1_500_000_000_000, LastEvent: 1_500_000_001_000, LastRecord: 1_500_000_002_000},
+		{Range: batch(10, 20), Records: 10, Events: 9, Filtered: 1, FirstEvent: 1_400_000_000_000, LastEvent: 1_400_000_000_000, Mixed: true,
+			Unreadable: 3, Why: []string{"bad_crc"}},
+		{Range: batch(20, 22), Unreadable: 2, Why: []string{"bad_compression", "bad_crc"}},
 	} {
 		if err := s.InsertUsage(t.Context(), m, &schema.UsageRows{}); err != nil {
 			t.Fatal(err)
@@ -165,8 +167,8 @@ func TestCoverageIsWhatMarkersVouchFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		got := value[string](t, s, "SELECT toString(groupArray((partition, from_offset, to_offset, records, missing, events, rejected, filtered, first_event, last_event, mixed))) FROM (SELECT * FROM coverage ORDER BY partition)")
-		if want := "[(0,5,20,14,1,12,1,1,'2014-05-13 16:53:20.000','2017-07-14 02:40:01.000',1),(1,0,1,1,0,0,1,0,NULL,NULL,0)]"; got != want {
+		got := value[string](t, s, "SELECT toString(groupArray((partition, from_offset, to_offset, records, missing, events, rejected, filtered, first_event, last_event, mixed, unreadable, unreadable_why, last_record))) FROM (SELECT * FROM coverage ORDER BY partition)")
+		if want := "[(0,5,22,14,1,12,1,1,'2014-05-13 16:53:20.000','2017-07-14 02:40:01.000',1,5,['bad_compression','bad_crc'],'2017-07-14 02:40:02.000'),(1,0,1,1,0,0,1,0,NULL,NULL,0,0,[],NULL)]"; got != want {
 			t.Errorf("coverage is\n%s, want\n%s", got, want)
 		}
 		execute(t, s, "OPTIMIZE TABLE usage FINAL")
