@@ -63,6 +63,7 @@ func TestOnAnApacheKafka(t *testing.T) {
 		{"a mixed range", 1, TestARangeFinishedUnderAnotherReadingIsMarkedMixed},
 		{"a range that two readings share", 1, TestARangeThatTwoReadingsShareStaysMixedWhereTheFirstComesBack},
 		{"records that are gone", 1, TestRecordsThatKafkaNoLongerHasAreMissingInTheMarker},
+		{"what is lost while ClickHouse is away", 2, TestWhileClickHouseIsAwayLagAndRetentionAreWatchedAndLossesSaidAtTheTime},
 		{"a topic made again", 1, TestATopicMadeAgainStopsThePartitionWithOneClearLine},
 		{"control batches", 1, TestControlBatchesAreNoRecordsAndNoGaps},
 		{"aborted records", 1, TestWhatWasAbortedIsNeverCountedAndNoGap},

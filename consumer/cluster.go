@@ -144,22 +144,6 @@ func (k *cluster) describe(ctx context.Context, t *kafka.Transport) (id string, 
 	return res.ClusterID, partitions, nil
 }
 
-// bounds returns which offsets a partition's log holds, [first, end), those of
-// open transactions too.
-func (k *cluster) bounds(ctx context.Context, topic string, partition int32) (first, end int64, err error) {
-	p, err := k.list(ctx, kafka.ReadUncommitted, map[string][]kafka.OffsetRequest{
-		topic: {kafka.FirstOffsetOf(int(partition)), kafka.LastOffsetOf(int(partition))},
-	})
-	if err != nil {
-		return 0, 0, err
-	}
-	found := p[topic]
-	if len(found) != 1 {
-		return 0, 0, fmt.Errorf("the broker did not name the offsets of %s/%d", topic, partition)
-	}
-	return found[0].FirstOffset, found[0].LastOffset, nil
-}
-
 // startAt returns the offset of a partition that a start means.
 func (k *cluster) startAt(ctx context.Context, topic string, partition int32, start Start) (int64, error) {
 	first, end, err := k.bounds(ctx, topic, partition)
@@ -181,62 +165,23 @@ func (k *cluster) startAt(ctx context.Context, topic string, partition int32, st
 
 // offsetAt returns the first offset whose record is as late as t, or -1.
 func (k *cluster) offsetAt(ctx context.Context, topic string, partition int32, t time.Time) (int64, error) {
-	p, err := k.list(ctx, kafka.ReadCommitted, map[string][]kafka.OffsetRequest{topic: {kafka.TimeOffsetOf(int(partition), t)}})
+	ctx, cancel := context.WithTimeout(ctx, kafkaTimeout)
+	defer cancel()
+	client := kafka.Client{Addr: k.addr, Transport: k.asks}
+	res, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
+		Addr: k.addr, Topics: map[string][]kafka.OffsetRequest{topic: {kafka.TimeOffsetOf(int(partition), t)}},
+		IsolationLevel: kafka.ReadCommitted,
+	})
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("asking for the offset at a time: %w", err)
 	}
-	for _, found := range p[topic] {
+	for _, found := range res.Topics[topic] {
+		if found.Error != nil {
+			return 0, fmt.Errorf("asking for the offset of %s/%d at a time: %w", topic, partition, found.Error)
+		}
 		for offset := range found.Offsets {
 			return offset, nil
 		}
 	}
 	return -1, nil
-}
-
-func (k *cluster) list(ctx context.Context, level kafka.IsolationLevel, topics map[string][]kafka.OffsetRequest) (map[string][]kafka.PartitionOffsets, error) {
-	ctx, cancel := context.WithTimeout(ctx, kafkaTimeout)
-	defer cancel()
-	client := kafka.Client{Addr: k.addr, Transport: k.asks}
-	res, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Addr: k.addr, Topics: topics, IsolationLevel: level})
-	if err != nil {
-		return nil, fmt.Errorf("asking for offsets: %w", err)
-	}
-	for topic, partitions := range res.Topics {
-		for _, p := range partitions {
-			if p.Error != nil {
-				return nil, fmt.Errorf("asking for the offsets of %s/%d: %w", topic, p.Partition, p.Error)
-			}
-		}
-	}
-	return res.Topics, nil
-}
-
-// ends returns for every partition of every topic where what can be read ends:
-// its last stable offset, which a transaction that stays open does not move.
-func (k *cluster) ends(ctx context.Context) (map[string]map[int32]int64, error) {
-	_, partitions, err := k.describe(ctx, k.asks)
-	if err != nil {
-		return nil, fmt.Errorf("asking for partitions: %w", err)
-	}
-	requests := make(map[string][]kafka.OffsetRequest)
-	for topic, ids := range partitions {
-		for _, id := range ids {
-			requests[topic] = append(requests[topic], kafka.LastOffsetOf(id))
-		}
-	}
-	found, err := k.list(ctx, kafka.ReadCommitted, requests)
-	if err != nil {
-		return nil, err
-	}
-	ends := make(map[string]map[int32]int64)
-	for topic, ids := range partitions {
-		ends[topic] = make(map[int32]int64)
-		for _, p := range found[topic] {
-			ends[topic][int32(p.Partition)] = p.LastOffset
-		}
-		if len(ends[topic]) != len(ids) {
-			return nil, fmt.Errorf("the broker named the end of %d of %d partitions of %s", len(ends[topic]), len(ids), topic)
-		}
-	}
-	return ends, nil
 }

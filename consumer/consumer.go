@@ -50,17 +50,19 @@ type Consumer struct {
 	log        zerolog.Logger
 	metrics    *Metrics
 	cluster    *cluster
-	kafka      outage
-	clickhouse outage
-	asked      outage        // whoever says which streams are in force
+	kafka      *outage
+	clickhouse *outage
+	joining    waiter        // for what it takes to begin a generation
 	connected  chan struct{} // closed once the cluster has answered
 	drain      atomic.Bool
 	lastFlush  time.Duration // how long a flush may outlive its generation
 
 	mu      sync.Mutex
-	streams []Stream // in force, in the order of the configuration
-	owned   []int32  // partitions of the first topic, ascending
-	total   int      // how many it has
+	streams []Stream    // in force, in the order of the configuration
+	owned   []int32     // partitions of the first topic, ascending
+	total   int         // how many it has
+	parts   []*progress // what is counted here
+	outside time.Time   // since when this instance is in no generation; zero: it is in one
 }
 
 // New makes a Consumer, which does nothing until Run.
@@ -68,9 +70,9 @@ func New(cfg Config, store Store, log zerolog.Logger, metrics *Metrics) *Consume
 	return &Consumer{
 		cfg: cfg, store: store, log: log, metrics: metrics,
 		cluster:    newCluster(&cfg),
-		kafka:      outage{name: "Kafka", log: log},
-		clickhouse: outage{name: "ClickHouse", log: log},
-		asked:      outage{name: "Kafka or ClickHouse, asked which streams to read,", log: log},
+		kafka:      newOutage("Kafka", metrics, log),
+		clickhouse: newOutage("ClickHouse", metrics, log),
+		outside:    time.Now(),
 		connected:  make(chan struct{}),
 		lastFlush:  5 * time.Second,
 	}
@@ -115,7 +117,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 			return nil
 		case err == nil:
 			joined = true
-			c.kafka.answered()
+			c.kafka.answered(&c.joining)
 			stale, err := c.reopen(ctx)
 			if ctx.Err() != nil {
 				return nil
@@ -127,7 +129,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		case !joined && refused(err):
 			return c.cluster.explain(fmt.Errorf("joining group %s: %w", c.cfg.Group, err))
 		case !errors.Is(err, kafka.RebalanceInProgress):
-			c.kafka.failed(fmt.Errorf("joining group %s: %w", c.cfg.Group, err))
+			c.kafka.failed(&c.joining, fmt.Errorf("joining group %s: %w", c.cfg.Group, err))
 		}
 	}
 }
@@ -165,35 +167,42 @@ func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool) {
 		mine = append(mine, int32(a.ID))
 	}
 	slices.Sort(mine)
-	c.own(mine, len(c.cluster.known[first]))
-	g.Start(func(generation context.Context) {
-		defer c.own(nil, len(c.cluster.known[first]))
-		c.watch(generation, stale)
-	})
 	streams := c.inForce()
+	var loops []*partition
+	var parts []*progress
 	for i, topic := range c.cfg.Topics {
 		c.log.Info().Str("topic", topic.Name).Int32("generation", g.ID).Int("partitions", len(g.Assignments[topic.Name])).Msg("assigned")
 		for _, a := range g.Assignments[topic.Name] {
 			p := c.newPartition(topic, streams[i], int32(a.ID), limits, g)
-			g.Start(func(generation context.Context) {
-				reading, stop := context.WithCancel(ctx)
-				defer stop()
-				defer context.AfterFunc(generation, stop)()
-				write, release := outlive(reading, c.lastFlush)
-				defer release()
-				p.run(reading, write)
-			})
+			loops, parts = append(loops, p), append(parts, p.progress)
 		}
 	}
+	c.enter(mine, len(c.cluster.known[first]), parts)
+	g.Start(func(generation context.Context) {
+		defer c.exit()
+		c.watch(generation, stale)
+	})
+	g.Start(func(generation context.Context) { c.poll(generation, parts) })
+	for _, p := range loops {
+		g.Start(func(generation context.Context) {
+			reading, stop := context.WithCancel(ctx)
+			defer stop()
+			defer context.AfterFunc(generation, stop)()
+			write, release := outlive(reading, c.lastFlush)
+			defer release()
+			p.run(reading, write)
+		})
+	}
 }
-
 func (c *Consumer) newPartition(topic Topic, stream Stream, id int32, limits Limits, g *kafka.Generation) *partition {
+	log := c.log.With().Str("topic", topic.Name).Int32("partition", id).Logger()
 	return &partition{
 		cfg: &c.cfg, topic: topic, stream: stream, id: schema.Partition{Stream: stream.Name, Partition: id}, label: partitionLabel(id), limits: limits,
 		store: c.store, cluster: c.cluster, metrics: c.metrics,
-		kafka: &c.kafka, clickhouse: &c.clickhouse,
-		log:     c.log.With().Str("topic", topic.Name).Int32("partition", id).Logger(),
-		drained: c.drain.Load,
+		kafka: c.kafka, clickhouse: c.clickhouse,
+		log:      log,
+		progress: newProgress(place{topic.Name, id}, limits.Age, c.metrics, log),
+		drained:  c.drain.Load,
 		fence: &fence{
 			client: &kafka.Client{Addr: c.cluster.addr, Transport: c.cluster.commits},
 			group:  c.cfg.Group, topic: topic.Name, partition: id,
@@ -216,10 +225,18 @@ func outlive(ctx context.Context, d time.Duration) (context.Context, context.Can
 	return longer, func() { stop(); cancel() }
 }
 
-func (c *Consumer) own(partitions []int32, total int) {
+// enter notes what a generation gives to this instance.
+func (c *Consumer) enter(owned []int32, total int, parts []*progress) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.owned, c.total = partitions, total
+	c.owned, c.total, c.parts, c.outside = owned, total, parts, time.Time{}
+}
+
+// exit notes that the generation has ended.
+func (c *Consumer) exit() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owned, c.parts, c.outside = nil, nil, time.Now()
 }
 
 // Owned returns which partitions of the group's first topic this instance owns
@@ -244,14 +261,18 @@ func (c *Consumer) Ends(ctx context.Context) (map[schema.Partition]int64, error)
 	if err != nil {
 		return nil, err
 	}
-	byTopic, err := c.cluster.ends(ctx)
+	_, partitions, err := c.cluster.describe(ctx, c.cluster.asks)
+	if err != nil {
+		return nil, fmt.Errorf("asking for partitions: %w", err)
+	}
+	logs, err := c.cluster.logs(ctx, partitions)
 	if err != nil {
 		return nil, err
 	}
 	ends := make(map[schema.Partition]int64)
 	for _, s := range streams {
-		for id, end := range byTopic[s.Topic] {
-			ends[schema.Partition{Stream: s.Name, Partition: id}] = end
+		for _, id := range partitions[s.Topic] {
+			ends[schema.Partition{Stream: s.Name, Partition: int32(id)}] = logs[place{s.Topic, int32(id)}].end
 		}
 	}
 	return ends, nil

@@ -204,8 +204,8 @@ func TestARangeThatTwoReadingsShareStaysMixedWhereTheFirstComesBack(t *testing.T
 	}
 }
 
-// deleteRecords makes a partition's log begin at an offset.
-func deleteRecords(t *testing.T, addr, topic string, to int64) {
+// deleteRecords makes the log of partition 0 begin at an offset.
+func deleteRecords(t *testing.T, addr string, to int64) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
 	if err != nil {
@@ -214,7 +214,7 @@ func deleteRecords(t *testing.T, addr, topic string, to int64) {
 	defer client.Close()
 	req := kmsg.NewDeleteRecordsRequest()
 	rt := kmsg.NewDeleteRecordsRequestTopic()
-	rt.Topic = topic
+	rt.Topic = "access"
 	rp := kmsg.NewDeleteRecordsRequestTopicPartition()
 	rp.Offset = to
 	rt.Partitions = append(rt.Partitions, rp)
@@ -243,7 +243,7 @@ func TestRecordsThatKafkaNoLongerHasAreMissingInTheMarker(t *testing.T) {
 			cfg := testConfig(addr, "access")
 			cfg.Limits.Events = 200
 			crashAt(t, cfg, m, c.point, 2)
-			deleteRecords(t, addr, "access", c.deleted)
+			deleteRecords(t, addr, c.deleted)
 			r := start(t, cfg, m)
 			r.countedTo(t, m)
 			r.stop()

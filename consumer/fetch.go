@@ -52,9 +52,7 @@ func (r *record) fingerprint() fingerprint {
 type chunk struct {
 	records []record // ascending offsets, none below the one asked for, none of an aborted transaction
 	next    int64    // where to go on: past compacted and aborted records and control batches too
-	first   int64    // where the partition's log begins; 0 where the broker is too old to say
 	end     int64    // the partition's last stable offset: what can be read lies below it
-	open    int64    // offsets from there to the high watermark: they wait for a transaction to end
 }
 
 // transaction is one of a producer that was aborted.
@@ -155,9 +153,9 @@ func (f *fetcher) parse(raw *rawResponse, offset int64) (chunk, error) {
 	if lastStable < 0 { // from a server without transactions
 		lastStable = highWatermark
 	}
-	c := chunk{next: offset, end: lastStable, open: highWatermark - lastStable}
+	c := chunk{next: offset, end: lastStable}
 	if raw.version >= 5 {
-		c.first = d.int64()
+		d.skip(8) // where the log begins
 	}
 	f.aborted, f.aborting = f.aborted[:0], f.aborting[:0]
 	for n := d.int32(); n > 0 && !d.bad; n-- { // -1 is none

@@ -87,6 +87,7 @@ func (p *partition) flush(ctx context.Context) error {
 		Dur("took", time.Since(began)).Msg("batch counted")
 	p.redo = nil
 	b.open(r.To)
+	p.tell()
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package consumer
 
 import (
+	"sync/atomic"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/overreach/overreach/schema"
@@ -12,6 +15,7 @@ type Metrics struct {
 	lag        *prometheus.GaugeVec
 	open       *prometheus.GaugeVec
 	headroom   *prometheus.GaugeVec
+	near       *prometheus.GaugeVec
 	records    *prometheus.CounterVec
 	events     *prometheus.CounterVec
 	rejects    *prometheus.CounterVec
@@ -21,6 +25,31 @@ type Metrics struct {
 	keys       *prometheus.GaugeVec
 	rebalances prometheus.Counter
 	stopped    prometheus.Gauge
+	servers    map[string]*serverMetrics
+}
+
+// serverMetrics are those of calls to one server.
+type serverMetrics struct {
+	errors *prometheus.CounterVec // by kind
+	since  atomic.Int64           // when it was last known to answer, in ns since 1970; 0 while it does
+}
+
+func (s *serverMetrics) failed(kind string) { s.errors.WithLabelValues(kind).Inc() }
+
+// away notes since when the server has been away; the zero time: it is not.
+func (s *serverMetrics) away(since time.Time) {
+	if since.IsZero() {
+		s.since.Store(0)
+		return
+	}
+	s.since.Store(since.UnixNano())
+}
+
+func (s *serverMetrics) awayFor() float64 {
+	if since := s.since.Load(); since != 0 {
+		return time.Since(time.Unix(0, since)).Seconds()
+	}
+	return 0
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -34,7 +63,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		lag:      gauge("overreach_lag_records", "Records of a partition that have not been counted yet.", "topic", "partition"),
 		open:     gauge("overreach_open_transaction_records", "Offsets of a partition that nobody may read before a transaction ends.", "topic", "partition"),
-		headroom: gauge("overreach_retention_headroom_records", "Records that Kafka may still delete of a partition before it deletes one that has not been counted.", "topic", "partition"),
+		headroom: gauge("overreach_retention_headroom_records", "Records that Kafka may still delete of a partition before it deletes one that has not been counted; below 0 it has deleted so many.", "topic", "partition"),
+		near:     gauge("overreach_retention_near", "1 where Kafka's retention is about to delete records of a partition that have not been counted, or does so.", "topic", "partition"),
 		records:  counter("overreach_records_total", "Records counted.", "topic"),
 		events:   counter("overreach_events_total", "Events counted: accesses and attempts.", "topic"),
 		rejects:  counter("overreach_rejects_total", "Items that did not become events.", "topic", "reason"),
@@ -48,8 +78,28 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		rebalances: prometheus.NewCounter(prometheus.CounterOpts{Name: "overreach_rebalances_total", Help: "Generations of the group that this instance took part in."}),
 		stopped:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "overreach_partitions_stopped", Help: "Partitions that stand still because their topic is another one now."}),
 	}
-	r.MustRegister(m.lag, m.open, m.headroom, m.records, m.events, m.rejects, m.filtered, m.missing, m.flush, m.keys, m.rebalances, m.stopped)
+	errors := counter("overreach_server_errors_total", "Calls to Kafka or ClickHouse that failed, by kind of error; they are made again.", "server", "kind")
+	m.servers = map[string]*serverMetrics{}
+	for _, server := range []string{"kafka", "clickhouse"} {
+		s := &serverMetrics{errors: errors.MustCurryWith(prometheus.Labels{"server": server})}
+		for _, kind := range networkKinds {
+			s.errors.WithLabelValues(kind)
+		}
+		m.servers[server] = s
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "overreach_server_away_seconds", Help: "How long Kafka or ClickHouse has not answered as it should; 0 where it does.",
+			ConstLabels: prometheus.Labels{"server": server},
+		}, s.awayFor))
+	}
+	r.MustRegister(errors, m.lag, m.open, m.headroom, m.near, m.records, m.events, m.rejects, m.filtered, m.missing, m.flush, m.keys, m.rebalances, m.stopped)
 	return m
+}
+
+// forget drops what was polled of a partition.
+func (m *Metrics) forget(partition prometheus.Labels) {
+	for _, g := range []*prometheus.GaugeVec{m.lag, m.open, m.headroom, m.near} {
+		g.Delete(partition)
+	}
 }
 
 // counted adds what a flushed batch held.

@@ -30,18 +30,20 @@ type partition struct {
 	clickhouse *outage
 	metrics    *Metrics
 	log        zerolog.Logger
+	progress   *progress
 	drained    func() bool  // nothing more will be produced
 	point      func(string) // told between two steps: reached, or what a test puts there
 
 	batch   *batch
-	near    bool  // retention comes near; said already
 	redo    *pin  // the range to write again, exactly
 	settled int64 // the offset last committed
+	fetched int64 // all below is here, though not all of it may be in the batch
 }
 
 // run works until the generation ends. Then it has until write ends to flush
 // what it holds; what it cannot flush the next owner reads again.
 func (p *partition) run(ctx, write context.Context) {
+	defer p.metrics.keys.Delete(p.progress.labels())
 	err := p.work(ctx, write)
 	switch {
 	case err == nil:
@@ -50,6 +52,8 @@ func (p *partition) run(ctx, write context.Context) {
 	case errors.Is(err, errOtherStream):
 		p.metrics.stopped.Inc()
 		defer p.metrics.stopped.Dec()
+		p.progress.at(unknown, unknown)
+		p.progress.halt("stopped, for the topic is another one now; `overreach stream new " + p.topic.Name + "` begins its next life")
 		p.log.Error().Err(err).Str("stream", p.id.Stream).Msg("this partition stands still; `overreach stream new` begins the next life of the topic")
 	default:
 		p.log.Warn().Err(err).Msg("the last batch was not finished; the next owner of the partition does it")
@@ -67,6 +71,7 @@ func (p *partition) work(ctx, write context.Context) error {
 	}
 	p.point(pointTaken)
 	p.batch.open(next.from)
+	p.tell()
 	p.redo = next.redo
 	if p.redo != nil {
 		p.log.Info().Int64("from", p.redo.from).Int64("to", p.redo.to).Msg("finishing the batch that was begun before")
@@ -79,7 +84,8 @@ func (p *partition) work(ctx, write context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.behind(&c)
+		p.fetched = c.next
+		p.tell()
 		if err := p.take(write, &c); err != nil {
 			return err
 		}
@@ -136,7 +142,7 @@ func (p *partition) next(ctx context.Context) (chunk, error) {
 		if from > end {
 			return fmt.Errorf("%w: offset %d was to be read next, but the log ends at %d", errOtherStream, from, end)
 		}
-		c = chunk{next: max(from, first), first: first, end: end}
+		c = chunk{next: max(from, first), end: end}
 		if p.redo != nil {
 			c.next = min(c.next, p.redo.to)
 		}
@@ -221,9 +227,12 @@ func (p *partition) due(atEnd bool) bool {
 	return time.Since(p.batch.opened) >= p.limits.Age || atEnd && p.drained()
 }
 
+// tell says how far the partition has come.
+func (p *partition) tell() { p.progress.at(p.batch.from, max(p.batch.next, p.fetched)) }
+
 // patiently calls f until it succeeds or cannot.
 func (p *partition) patiently(ctx context.Context, o *outage, f func(context.Context) error) error {
-	return o.retry(ctx, func(err error) bool {
+	return o.retry(ctx, &p.progress.wait, func(err error) bool {
 		return errors.Is(err, errFenced) || errors.Is(err, errOtherStream)
 	}, f)
 }

@@ -34,12 +34,11 @@ func (s *Stream) isOther(topicID string) bool {
 // group is not the one under which it is counted.
 var ErrRefused = errors.New("this instance must not read")
 
-// lives asks Kafka and then Config.Streams which life of each topic is in force.
-func (c *Consumer) lives(ctx context.Context) ([]Stream, error) {
-	ids, err := c.cluster.topicIDs(ctx)
-	if err != nil {
-		return nil, err
-	}
+// lives asks Config.Streams which life of each topic is in force; ids are those
+// that Kafka gave the topics.
+func (c *Consumer) lives(ctx context.Context, ids map[string]string) (streams []Stream, err error) {
+	ctx, cancel := context.WithTimeout(ctx, livesTimeout)
+	defer cancel()
 	name := c.cfg.Cluster
 	if name == "" {
 		name = c.cluster.id
@@ -51,7 +50,7 @@ func (c *Consumer) lives(ctx context.Context) ([]Stream, error) {
 			Epoch: 1, Partitions: uint32(len(c.cluster.known[t.Name])), Backfill: t.Backfill, //nolint:gosec // Kafka's own number
 		})
 	}
-	streams := slices.Clone(now)
+	streams = slices.Clone(now)
 	if c.cfg.Streams != nil {
 		if streams, err = c.cfg.Streams(ctx, slices.Clone(now)); err != nil {
 			return nil, err
@@ -65,9 +64,21 @@ func (c *Consumer) lives(ctx context.Context) ([]Stream, error) {
 	return streams, nil
 }
 
+// livesTimeout bounds one question for the lives in force, so that a ClickHouse
+// that hangs is noticed. It reads and writes a row for each topic.
+const livesTimeout = 30 * time.Second
+
 // open takes the lives that are in force.
 func (c *Consumer) open(ctx context.Context) error {
-	streams, err := c.lives(ctx)
+	ids, err := c.cluster.topicIDs(ctx)
+	if err != nil {
+		return err
+	}
+	return c.take(ctx, ids)
+}
+
+func (c *Consumer) take(ctx context.Context, ids map[string]string) error {
+	streams, err := c.lives(ctx, ids)
 	if err != nil {
 		return err
 	}
@@ -83,9 +94,17 @@ func (c *Consumer) open(ctx context.Context) error {
 func (c *Consumer) reopen(ctx context.Context) (stale bool, err error) {
 	before, tries := c.inForce(), 0
 	refused := func(err error) bool { return errors.Is(err, ErrRefused) }
-	err = c.asked.retry(ctx, refused, func(ctx context.Context) error {
-		tries++
-		return c.open(ctx)
+	err = c.clickhouse.retry(ctx, &c.joining, refused, func(ctx context.Context) error {
+		var ids map[string]string // anew each time: ClickHouse may be away for long
+		err := c.kafka.retry(ctx, &c.joining, refused, func(ctx context.Context) (err error) {
+			tries++
+			ids, err = c.cluster.topicIDs(ctx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return c.take(ctx, ids)
 	})
 	return tries > 1 || !slices.Equal(before, c.inForce()), err
 }
@@ -110,6 +129,9 @@ func (c *Consumer) watch(ctx context.Context, stale bool) {
 		c.log.Info().Msg("the topics have changed meanwhile; joining the group anew")
 		return
 	}
+	var w waiter
+	defer c.kafka.left(&w)
+	defer c.clickhouse.left(&w)
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
@@ -119,13 +141,20 @@ func (c *Consumer) watch(ctx context.Context, stale bool) {
 			c.cluster.known = now
 			return
 		}
-		streams, err := c.lives(ctx)
-		if errors.Is(err, ErrRefused) {
-			return // the next generation says why
-		}
-		if err == nil && !slices.Equal(streams, c.inForce()) {
-			c.log.Info().Msg("the life of a topic has changed; joining the group anew")
-			return
+		ids, err := c.cluster.topicIDs(ctx)
+		c.kafka.note(ctx, &w, err)
+		if err == nil {
+			streams, err := c.lives(ctx, ids)
+			if errors.Is(err, ErrRefused) {
+				return // the next generation says why
+			}
+			if c.cfg.Streams != nil {
+				c.clickhouse.note(ctx, &w, err)
+			}
+			if err == nil && !slices.Equal(streams, c.inForce()) {
+				c.log.Info().Msg("the life of a topic has changed; joining the group anew")
+				return
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -87,14 +87,7 @@ func (p *partition) takeOver(ctx context.Context) (plan, error) {
 // to go on. It changes nothing.
 func (p *partition) stand(ctx context.Context) (standing, plan, error) {
 	var s standing
-	err := p.patiently(ctx, p.clickhouse, func(ctx context.Context) (err error) {
-		s.counted, s.vouched, err = p.store.Counted(ctx, p.id)
-		return err
-	})
-	if err != nil {
-		return s, plan{}, err
-	}
-	err = p.patiently(ctx, p.kafka, func(ctx context.Context) error {
+	err := p.patiently(ctx, p.kafka, func(ctx context.Context) error {
 		var text string
 		var err error
 		if s.committed, text, err = p.fence.read(ctx); err != nil {
@@ -105,6 +98,16 @@ func (p *partition) stand(ctx context.Context) (standing, plan, error) {
 			s.committed, s.pin, s.pinned = -1, pin{}, false
 		}
 		s.first, s.end, err = p.cluster.bounds(ctx, p.topic.Name, p.id.Partition)
+		return err
+	})
+	if err != nil {
+		return s, plan{}, err
+	}
+	if s.committed >= 0 && !p.stream.other {
+		p.progress.assume(s.committed)
+	}
+	err = p.patiently(ctx, p.clickhouse, func(ctx context.Context) (err error) {
+		s.counted, s.vouched, err = p.store.Counted(ctx, p.id)
 		return err
 	})
 	if err != nil {

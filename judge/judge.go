@@ -87,6 +87,8 @@ type Judge struct {
 	missing   uint64       // offsets that were when they were read
 	gapsRead  bool
 	gapSince  map[schema.Partition]time.Time
+
+	health health
 }
 
 // New returns a judge that does nothing until Run or Drain. tell is called with
@@ -104,18 +106,16 @@ func New(cfg Config, store Store, log Log, registry Registry, tell func([]schema
 func (j *Judge) Run(ctx context.Context) error {
 	ticker := time.NewTicker(j.cfg.Interval)
 	defer ticker.Stop()
-	failing := false
+	j.health.works()
 	for {
 		err := j.Round(ctx, false)
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err != nil && !failing:
-			failing = true
+		case err != nil && j.health.fails():
 			j.slots = nil // read again where it stands
 			j.logger.Warn().Err(err).Msg("judging failed; trying again until it works, nothing is missed")
-		case err == nil && failing:
-			failing = false
+		case err == nil && j.health.works():
 			j.logger.Info().Msg("judging works again")
 		}
 		select {
@@ -201,6 +201,7 @@ func (j *Judge) finished(started time.Time, r *round) {
 	if started.After(j.lastRound) {
 		j.lastRound = started
 	}
+	j.health.moves()
 	j.metrics.round(time.Since(started), time.Since(before), j.watermark, latest(r.extents))
 }
 

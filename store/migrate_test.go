@@ -230,6 +230,13 @@ func TestWhatPassesByItselfIsTemporary(t *testing.T) {
 			t.Errorf("code %d: temporary %v: %v", code, Temporary(err), err)
 		}
 	}
+	for code, want := range map[int32]string{252: "too_many_parts", 62: "code_62"} {
+		var kind interface{ Kind() string }
+		err := fmt.Errorf("inserting: %w", s.explain(&clickhouse.Exception{Code: code, Message: "of h:9000"}))
+		if !errors.As(err, &kind) || kind.Kind() != want {
+			t.Errorf("code %d: %v is of another kind than %s", code, err, want)
+		}
+	}
 	if !Temporary(s.explain(context.DeadlineExceeded)) || !Temporary(s.explain(io.ErrUnexpectedEOF)) {
 		t.Error("a broken connection or a deadline is temporary")
 	}

@@ -192,11 +192,28 @@ func refused(format string, args ...any) error {
 	return permanentError{fmt.Errorf(format, args...)}
 }
 
+// exceptionError is an error that ClickHouse answered with.
+type exceptionError struct {
+	error
+	code int32
+}
+
+func (e exceptionError) Unwrap() error { return e.error }
+
+// Kind names the error for metrics: by ClickHouse's own name, else by its code.
+func (e exceptionError) Kind() string {
+	if name, ok := temporaryCodes[e.code]; ok {
+		return strings.ToLower(name)
+	}
+	return fmt.Sprintf("code_%d", e.code)
+}
+
 // explain puts the place in front of an error of ClickHouse, and the way out
 // behind it where there is one.
 func (s *Store) explain(err error) error {
 	var exception *clickhouse.Exception
 	if errors.As(err, &exception) {
+		err = exceptionError{err, exception.Code}
 		switch exception.Code {
 		case codeUnknownUser, codeWrongPassword, codeAuthFailed:
 			return fmt.Errorf("%s: user or password is wrong: %w", s.where, err)

@@ -13,20 +13,21 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// healthTimeout is above what /readyz itself gives Kafka and ClickHouse.
+// healthTimeout is above what /readyz itself gives Kafka.
 const healthTimeout = 5 * time.Second
 
-// healthAnswer bounds what is read of an answer: whoever else listens there may
-// send more than a line.
-const healthAnswer = 512
+// healthAnswer bounds what is read of an answer: it names each partition that
+// stands still, and whoever else listens there may send more.
+const healthAnswer = 64 << 10
 
 func newHealthCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "health",
 		Short: "Ask the overreach that runs on this machine whether it does its work",
 		Long: `Asks /readyz at the address of health checks and metrics that the configuration
-names (listen), and prints the answer. For health checks of containers, whose
-image holds neither a shell nor curl.
+names (listen), and prints the answer: ready, that it is a standby, or what stands
+still for longer than 30 s, since when and why. For health checks of containers,
+whose image holds neither a shell nor curl.
 
 Exit codes: 0 it does its work, 1 it does not, or nobody answers there.`,
 		Example: `  overreach health --config config.yaml`,
@@ -72,7 +73,7 @@ func health(ctx context.Context, w io.Writer, listen string) error {
 		return fmt.Errorf("reading the answer of %s: %w", address, err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("not ready: %s (status %d)", strings.TrimSpace(string(text)), answer.StatusCode)
+		return fmt.Errorf("not ready (status %d): %s", answer.StatusCode, strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "; "))
 	}
 	_, err = fmt.Fprintln(w, strings.TrimSpace(string(text)))
 	return err

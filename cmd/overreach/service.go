@@ -172,11 +172,12 @@ func (s *service) serve(ctx context.Context) error {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := s.ready(r.Context()); err != nil {
+		how, err := s.ready(r.Context())
+		if err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		_, _ = w.Write([]byte("ready\n"))
+		_, _ = w.Write([]byte(how + "\n"))
 	})
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.listen)
 	if err != nil {
@@ -190,22 +191,6 @@ func (s *service) serve(ctx context.Context) error {
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving health checks and metrics: %w", err)
-	}
-	return nil
-}
-
-// ready reports why this instance does not do its work now, if so.
-func (s *service) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	if _, err := s.consumer.Streams(ctx); err != nil {
-		return errors.New("no answer from Kafka yet")
-	}
-	if _, partitions := s.consumer.Owned(); partitions == 0 {
-		return errors.New("the group has not assigned partitions yet")
-	}
-	if err := s.store.Ping(ctx); err != nil {
-		return fmt.Errorf("no answer from ClickHouse: %w", err)
 	}
 	return nil
 }

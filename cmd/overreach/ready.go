@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/overreach/overreach/schema"
+)
+
+// readyGrace is how long something may stand still before the instance is not ready.
+// After a restart of ClickHouse or Kafka that takes seconds, a call is made again
+// within 15 s (the longest wait between two attempts), so that one that fails for
+// 30 s has met an outage and no restart. It is also more than a rebalance of the
+// group takes where a member has died (10 s).
+const readyGrace = 30 * time.Second
+
+// ready says how this instance does its work, or reports what of it stands still.
+func (s *service) ready(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if _, err := s.consumer.Streams(ctx); err != nil {
+		return "", errors.New("no answer from Kafka yet")
+	}
+	if _, partitions := s.consumer.Owned(); partitions == 0 {
+		return "", errors.New("the group has not assigned partitions yet")
+	}
+	counting := s.consumer.Report()
+	if lines := stallLines(time.Now(), slices.Concat(counting.Stalls, s.judge.Stalls())); len(lines) > 0 {
+		return "", errors.New(strings.Join(lines, "\n"))
+	}
+	if counting.Standby {
+		return "ready: a standby, other instances have all partitions", nil
+	}
+	return "ready", nil
+}
+
+// stallLines writes what has stood still for longer than the grace, a line for each
+// reason: what, why and since when, the longest first.
+func stallLines(now time.Time, stalls []schema.Stall) []string {
+	slices.SortStableFunc(stalls, func(a, b schema.Stall) int { return a.Since.Compare(b.Since) })
+	var reasons []string
+	what, since := map[string][]string{}, map[string]time.Time{}
+	for _, st := range stalls {
+		if now.Sub(st.Since) < readyGrace {
+			continue
+		}
+		if what[st.Why] == nil {
+			reasons = append(reasons, st.Why)
+			since[st.Why] = st.Since
+		}
+		what[st.Why] = append(what[st.Why], st.What)
+	}
+	lines := make([]string, len(reasons))
+	for i, why := range reasons {
+		slices.Sort(what[why])
+		verb := "stands"
+		if len(what[why]) > 1 {
+			verb = "stand"
+		}
+		lines[i] = fmt.Sprintf("%s %s still for %s, since %s: %s", strings.Join(what[why], ", "), verb,
+			now.Sub(since[why]).Round(time.Second), since[why].UTC().Format(time.RFC3339), why)
+	}
+	return lines
+}
