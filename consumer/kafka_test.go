@@ -16,6 +16,8 @@ import (
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/overreach/overreach/schema"
 )
 
 func TestWhatIsWrongAtTheStartIsOneClearErrorWithinTenSeconds(t *testing.T) {
@@ -189,10 +191,24 @@ func TestAnOutageOfKafkaIsSaidAndLosesNothing(t *testing.T) {
 	waitFor(t, "the first batches", func() bool { return m.chained(t).events > 300 })
 	g.set(true)
 	waitFor(t, "the line on the outage", func() bool { return strings.Contains(r.log.String(), "Kafka does not answer") })
-	time.Sleep(500 * time.Millisecond)
+	waits := func(what string) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(r.Report().Stalls, func(s schema.Stall) bool {
+				return s.What == what && strings.HasPrefix(s.Why, "waits for Kafka: ")
+			})
+		}
+	}
+	waitFor(t, "a partition to wait for Kafka", waits("access/1"))
+	waitFor(t, "the group to wait for Kafka, once it has lost its coordinator", waits("consumer group overreach"))
+	if away := r.metrics.servers["kafka"].awayFor(); away < 1 || r.metrics.servers["clickhouse"].awayFor() != 0 {
+		t.Errorf("Kafka has been away for %v s", away)
+	}
 	g.set(false)
 	produce(t, addr, 1, 0, jsonOf(events[1000:])...)
 	r.countedTo(t, m)
+	waitFor(t, "nothing to stand still", func() bool {
+		return len(r.Report().Stalls) == 0 && r.metrics.servers["kafka"].awayFor() == 0
+	})
 	r.stop()
 	sameTotals(t, m.totals(t), oracle(events))
 	m.chained(t)
