@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager kafka test-containers security deploy release docs bench bench-nab bench-detect load torture python-client notebook fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager kafka test-containers security deploy release docs bench bench-nab bench-detect load torture python-client notebook mutate fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -80,6 +80,9 @@ python-client: build engine ## Read a finished run with clickhouse-connect, a cl
 
 notebook: build engine ## Run the notebook on a small demo; needs Python 3.11 and 570 MB in .tools
 	@scripts/notebook.sh
+
+mutate: ## Make N small mistakes (default 300), drawn by SEED, and count how many the tests notice; an hour, no engine, no Java
+	@$(GO) run ./scripts/mutate -seed $(or $(SEED),1) -n $(or $(N),300)
 
 fuzz: ## Fuzz each parser for FUZZTIME (default 30s)
 	@scripts/fuzz.sh

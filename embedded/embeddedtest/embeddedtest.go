@@ -53,9 +53,14 @@ func StartEngine(t testing.TB, config embedded.EngineConfig) *embedded.Engine {
 	return e
 }
 
+// EnvQuick, where it is not empty, leaves out every test that needs an engine or
+// an Apache Kafka: for the inner loop of whoever changes something, never in CI.
+const EnvQuick = "OVERREACH_TEST_QUICK"
+
 // Library is the file of libchdb.so; the test fails where it was not fetched.
 func Library(t testing.TB) string {
 	t.Helper()
+	leaveOut(t)
 	if file := os.Getenv("OVERREACH_ENGINE_LIBRARY"); file != "" {
 		return file
 	}
@@ -66,10 +71,18 @@ func Library(t testing.TB) string {
 	return file
 }
 
+func leaveOut(t testing.TB) {
+	t.Helper()
+	if os.Getenv(EnvQuick) != "" {
+		t.Skip("LEFT OUT: it needs the engine, and " + EnvQuick + " is set")
+	}
+}
+
 // Binary is the file of overreach-engine, built from this checkout once a
 // process, into bin/.
 func Binary(t testing.TB) string {
 	t.Helper()
+	leaveOut(t)
 	binary, err := build()
 	if err != nil {
 		t.Fatalf("building overreach-engine: %v", err)

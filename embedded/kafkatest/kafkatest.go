@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/overreach/overreach/embedded/embeddedtest"
 )
 
 // Options say what a test needs of its cluster. The zero value is one broker
@@ -76,6 +78,9 @@ const startTimeout = 5 * time.Minute
 // with the same, let them be subtests of one that starts it.
 func Start(t testing.TB, options Options) *Cluster {
 	t.Helper()
+	if os.Getenv(embeddedtest.EnvQuick) != "" {
+		t.Skip("LEFT OUT: it needs an Apache Kafka, and " + embeddedtest.EnvQuick + " is set")
+	}
 	c := &Cluster{t: t, options: options}
 	c.options.Brokers = max(1, options.Brokers)
 	if named := os.Getenv(EnvBrokers); named != "" && !c.mustBeOwn() {
