@@ -43,7 +43,10 @@ func gaps(all []schema.Finding) []schema.Finding {
 
 func TestAGapIsAFindingAndFindingsThatItTouchesAreNotComplete(t *testing.T) {
 	t.Parallel()
-	e := startEngine(t)
+	onBoth(t, aGapIsAFindingAndFindingsThatItTouchesAreNotComplete)
+}
+
+func aGapIsAFindingAndFindingsThatItTouchesAreNotComplete(t *testing.T, e *engine) {
 	log := of(makeLog(2), few...)
 	r := e.start(t, 1, 100_000)
 	r.produce(log, spread(1))

@@ -19,14 +19,29 @@ import (
 	"github.com/overreach/overreach/judge"
 	"github.com/overreach/overreach/schema"
 	"github.com/overreach/overreach/store"
+	"github.com/overreach/overreach/store/naive"
 )
 
 const topic = "access"
 
-// engine is one ClickHouse for all runs of a test, each with its own database.
+// engine is where the runs of a test keep what they write, each apart: a
+// ClickHouse, or maps where it has no address.
 type engine struct {
 	addr string
 	runs atomic.Int32
+}
+
+// onBoth runs a test with maps in the place of ClickHouse, which takes seconds,
+// and with ClickHouse.
+func onBoth(t *testing.T, test func(t *testing.T, e *engine)) {
+	t.Run("in maps", func(t *testing.T) {
+		t.Parallel()
+		test(t, &engine{})
+	})
+	t.Run("in ClickHouse", func(t *testing.T) {
+		t.Parallel()
+		test(t, startEngine(t))
+	})
 }
 
 func startEngine(t *testing.T) *engine {
@@ -34,10 +49,38 @@ func startEngine(t *testing.T) *engine {
 	return &engine{addr: addr}
 }
 
+// tables is what runs read and write.
+type tables interface {
+	judge.Store
+	consumer.Store
+	SaveRegistry(ctx context.Context, r *schema.Registry, canonical []byte) (ordinal uint32, err error)
+	Close() error
+}
+
+// open makes the tables of one more run.
+func (e *engine) open(t *testing.T) tables {
+	t.Helper()
+	if e.addr == "" {
+		return naive.New()
+	}
+	cfg := store.Config{Addresses: []string{e.addr}, Database: fmt.Sprintf("run_%d", e.runs.Add(1)), Username: "default"}
+	if err := store.CreateDatabase(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	st, err := store.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
 // run is one way of the log through broker, consumer and judge.
 type run struct {
 	t        *testing.T
-	store    *store.Store
+	store    tables
 	consumer *consumer.Consumer
 	client   *kafka.Client
 	parts    int
@@ -55,17 +98,7 @@ type ruling struct {
 // of so many events, with wholeRegistry in force.
 func (e *engine) start(t *testing.T, partitions, events int) *run {
 	t.Helper()
-	cfg := store.Config{Addresses: []string{e.addr}, Database: fmt.Sprintf("run_%d", e.runs.Add(1)), Username: "default"}
-	if err := store.CreateDatabase(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
-	st, err := store.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := st.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	st := e.open(t)
 	broker := embeddedtest.Broker(t, map[string]int32{topic: int32(partitions)})
 	transport := &kafka.Transport{}
 	r := &run{t: t, store: st, parts: partitions, client: &kafka.Client{Addr: kafka.TCP(broker.Addr()), Transport: transport}}
@@ -227,34 +260,46 @@ func (r *run) findings() []schema.Finding {
 	return all
 }
 
-// scores says how many scores there are, and in a number what they are.
+// scores are all scores, a line each, in which tabs part the columns.
 func (r *run) scores() string {
 	r.t.Helper()
+	if st, ok := r.store.(*naive.Store); ok {
+		var b strings.Builder
+		for _, s := range st.Scores() {
+			_, _ = fmt.Fprintf(&b, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%v\t%v\t%v\t%v\t%v\t%v\t%v\t%s\n", s.Detector, s.Partner, s.Capability, s.App, s.Action,
+				s.Metric, s.Bucket, s.Step, s.Observed, s.Expected, s.Low, s.High, s.Chance, s.Score, s.Threshold, s.Maturity) // it never fails
+		}
+		return b.String()
+	}
+	return r.ask(`SELECT detector, partner, capability, app, action, metric, toUnixTimestamp(bucket), resolution,
+		observed, expected, low, high, chance, score, threshold, maturity FROM scores FINAL ORDER BY ALL`)
+}
+
+// ask returns the rows of a query, where the run is kept in ClickHouse.
+func (r *run) ask(sql string) string {
+	r.t.Helper()
 	var b strings.Builder
-	err := r.store.Query(r.t.Context(), `SELECT count(), groupBitXor(cityHash64(detector, partner, capability, app, action, metric, bucket, resolution,
-		observed, expected, low, high, chance, score, threshold, maturity)) FROM scores FINAL`, &b, store.TSV)
-	if err != nil {
+	if err := r.store.(*store.Store).Query(r.t.Context(), sql, &b, store.TSV); err != nil {
 		r.t.Fatal(err)
 	}
-	_, row, _ := strings.Cut(b.String(), "\n")
-	return strings.TrimSpace(row)
+	_, rows, _ := strings.Cut(b.String(), "\n")
+	return rows
 }
 
 // told are the changes of each finding, by id, in the order in which they were
 // told, each as change, severity and state.
 func (r *run) told() map[string][][3]string {
 	r.t.Helper()
-	var b strings.Builder
-	err := r.store.Query(r.t.Context(), "SELECT id, change, severity, state FROM finding_changes ORDER BY id, told, offsets, registry_ordinal, watermark", &b, store.TSV)
-	if err != nil {
-		r.t.Fatal(err)
-	}
 	told := map[string][][3]string{}
-	for i, line := range strings.Split(strings.TrimSpace(b.String()), "\n") {
-		fields := strings.Split(line, "\t")
-		if i == 0 {
-			continue // the header
+	if st, ok := r.store.(*naive.Store); ok {
+		for _, c := range st.Changes() {
+			id := c.Finding.ID()
+			told[id] = append(told[id], [3]string{string(c.Change), string(c.Finding.Severity), string(c.Finding.State)})
 		}
+		return told
+	}
+	for line := range strings.Lines(r.ask("SELECT id, change, severity, state FROM finding_changes ORDER BY id, told, offsets, registry_ordinal, watermark")) {
+		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		told[fields[0]] = append(told[fields[0]], [3]string(fields[1:4]))
 	}
 	return told
@@ -266,7 +311,7 @@ var errKilled = errors.New("killed")
 // killing is a store whose process dies: from the n-th write on nothing is
 // written any more, and the context of the caller ends.
 type killing struct {
-	*store.Store
+	tables
 	left *int
 	kill context.CancelCauseFunc
 }
@@ -283,26 +328,26 @@ func (k killing) WriteFindings(ctx context.Context, f []schema.Finding, v schema
 	if err := k.dies(); err != nil {
 		return err
 	}
-	return k.Store.WriteFindings(ctx, f, v)
+	return k.tables.WriteFindings(ctx, f, v)
 }
 
 func (k killing) WriteChanges(ctx context.Context, c []schema.FindingChange) error {
 	if err := k.dies(); err != nil {
 		return err
 	}
-	return k.Store.WriteChanges(ctx, c)
+	return k.tables.WriteChanges(ctx, c)
 }
 
 func (k killing) WriteScores(ctx context.Context, s []schema.Score, v schema.Version) error {
 	if err := k.dies(); err != nil {
 		return err
 	}
-	return k.Store.WriteScores(ctx, s, v)
+	return k.tables.WriteScores(ctx, s, v)
 }
 
 func (k killing) WriteJudged(ctx context.Context, p []schema.Position) error {
 	if err := k.dies(); err != nil {
 		return err
 	}
-	return k.Store.WriteJudged(ctx, p)
+	return k.tables.WriteJudged(ctx, p)
 }

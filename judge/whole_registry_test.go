@@ -7,28 +7,30 @@ import (
 	"testing"
 
 	"github.com/overreach/overreach/schema"
-	"github.com/overreach/overreach/store"
 )
 
 // counting is a store that counts what is written to it.
 type counting struct {
-	*store.Store
+	tables
 	findings, changes *int
 }
 
 func (c counting) WriteFindings(ctx context.Context, f []schema.Finding, v schema.Version) error {
 	*c.findings += len(f)
-	return c.Store.WriteFindings(ctx, f, v)
+	return c.tables.WriteFindings(ctx, f, v)
 }
 
 func (c counting) WriteChanges(ctx context.Context, changes []schema.FindingChange) error {
 	*c.changes += len(changes)
-	return c.Store.WriteChanges(ctx, changes)
+	return c.tables.WriteChanges(ctx, changes)
 }
 
 func TestAChangeOfTheRegistryIsJudgedOnce(t *testing.T) {
 	t.Parallel()
-	e := startEngine(t)
+	onBoth(t, aChangeOfTheRegistryIsJudgedOnce)
+}
+
+func aChangeOfTheRegistryIsJudgedOnce(t *testing.T, e *engine) {
 	log := of(makeLog(3), "small", "ghost")
 	r := once(t, e, log, 1)
 	var findings, changes int

@@ -16,8 +16,11 @@ import (
 // or counted twice, is for this test.
 func TestStrangersPastTheMostThatAreNamedAreOneFinding(t *testing.T) {
 	t.Parallel()
+	onBoth(t, strangersPastTheMostThatAreNamedAreOneFinding)
+}
+
+func strangersPastTheMostThatAreNamedAreOneFinding(t *testing.T, e *engine) {
 	const strangers, named = 13, 10
-	e := startEngine(t)
 	var log []event
 	for i := range strangers {
 		for call := range 1 + i%3 {

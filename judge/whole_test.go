@@ -24,7 +24,10 @@ func once(t *testing.T, e *engine, log []event, partitions int) *run {
 
 func TestTheWholeWayCountsAndFindsWhatANaiveOracleDoes(t *testing.T) {
 	t.Parallel()
-	e := startEngine(t)
+	onBoth(t, theWholeWayCountsAndFindsWhatANaiveOracleDoes)
+}
+
+func theWholeWayCountsAndFindsWhatANaiveOracleDoes(t *testing.T, e *engine) {
 	log := makeLog(1)
 	base := once(t, e, log, 1)
 	if len(log) < 20_000 {
@@ -53,7 +56,7 @@ func TestTheWholeWayCountsAndFindsWhatANaiveOracleDoes(t *testing.T) {
 	}
 	sameScores := func(r *run) *run {
 		t.Helper()
-		if got := r.scores(); got != scores || strings.HasPrefix(got, "0\t") {
+		if got := r.scores(); got != scores || got == "" {
 			t.Errorf("the scores, and their sum, are %q; at one go they were %q", got, scores)
 		}
 		return r
@@ -108,7 +111,10 @@ var few = []string{"small", "nearly", "granted-late", "between-grants", "ghost",
 
 func TestTheSameIsFoundHoweverTheLogIsCutAndWhoeverDies(t *testing.T) {
 	t.Parallel()
-	e := startEngine(t)
+	onBoth(t, theSameIsFoundHoweverTheLogIsCutAndWhoeverDies)
+}
+
+func theSameIsFoundHoweverTheLogIsCutAndWhoeverDies(t *testing.T, e *engine) {
 	log := of(makeLog(2), few...)
 	base := once(t, e, log, 1)
 	findings, scores := base.findings(), base.scores()

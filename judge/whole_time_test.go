@@ -111,7 +111,10 @@ func (r *run) send(n noise) {
 
 func TestNobodysClockChangesWhatIsFoundOfAnybodyElse(t *testing.T) {
 	t.Parallel()
-	e := startEngine(t)
+	onBoth(t, nobodysClockChangesWhatIsFoundOfAnybodyElse)
+}
+
+func nobodysClockChangesWhatIsFoundOfAnybodyElse(t *testing.T, e *engine) {
 	log := of(makeLog(2), "small", "ghost", "between-grants")
 	want, r := e.live(t, log, func(int, time.Time) []noise { return nil })
 	r.stop()
@@ -157,7 +160,10 @@ func TestNobodysClockChangesWhatIsFoundOfAnybodyElse(t *testing.T) {
 
 func TestADayInRandomOrderIsFoundAsOneInOrder(t *testing.T) {
 	t.Parallel()
-	e := startEngine(t)
+	onBoth(t, aDayInRandomOrderIsFoundAsOneInOrder)
+}
+
+func aDayInRandomOrderIsFoundAsOneInOrder(t *testing.T, e *engine) {
 	log := of(makeLog(2), "small", "ghost", "between-grants")
 	byDay := map[schema.Day][]event{}
 	for _, ev := range log {

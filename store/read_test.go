@@ -51,7 +51,7 @@ func randomRows(rnd *rand.Rand, n int) []row {
 
 // insertRows inserts rows as batches of two streams, each batch with a leaf and
 // bucket once.
-func insertRows(t *testing.T, s *Store, rows []row) {
+func insertRows(t *testing.T, s counter, rows []row) {
 	t.Helper()
 	for i := 0; i < len(rows); i += 50 {
 		r := batch(int64(i), int64(i)+50)
@@ -70,8 +70,8 @@ func insertRows(t *testing.T, s *Store, rows []row) {
 	}
 }
 
-// naive answers a query from the rows themselves; people are sorted hashes.
-func naive(rows []row, q schema.UsageQuery) (cells []schema.UsageCell, people [][3][]uint64) {
+// naiveUsage answers a query from the rows themselves; people are sorted hashes.
+func naiveUsage(rows []row, q schema.UsageQuery) (cells []schema.UsageCell, people [][3][]uint64) {
 	type key struct {
 		leaf   schema.Leaf
 		bucket int64
@@ -167,7 +167,7 @@ func TestUsageReadsWhatANaiveCountGives(t *testing.T) {
 		if rnd.IntN(3) == 0 {
 			q.Actions = []schema.Action{schema.Read, schema.Delete}
 		}
-		want, wantPeople := naive(rows, q)
+		want, wantPeople := naiveUsage(rows, q)
 		got, err := s.Usage(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)

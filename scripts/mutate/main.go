@@ -29,17 +29,17 @@ func main() {
 	n := flag.Int("n", 300, "how many mutants")
 	within := flag.Duration("within", time.Hour, "how long it may take; what is left then is not counted, and that is said")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *within)
-	defer cancel()
-	if err := run(ctx, *seed, *n); err != nil {
+	if err := run(*seed, *n, *within); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, seed uint64, n int) (err error) {
+func run(seed uint64, n int, within time.Duration) (err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	root, err := os.Getwd()
 	if err != nil {
 		return err
