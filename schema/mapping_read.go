@@ -230,33 +230,12 @@ const (
 
 // steps does with a value what the rule says.
 func (m *mapper) steps(s *source, v mapped) (mapped, miss) {
-	r := s.rule
-	text := m.text(v)
-	if r.After != "" {
-		_, after, ok := bytes.Cut(text, []byte(r.After))
-		if !ok {
-			return mapped{}, noAfter
-		}
-		text = after
+	text, miss := s.rule.normalise(s.match, &m.scratch, m.text(v))
+	if miss != fits {
+		return mapped{}, miss
 	}
-	if r.Before != "" {
-		before, _, ok := bytes.Cut(text, []byte(r.Before))
-		if !ok {
-			return mapped{}, noBefore
-		}
-		text = before
-	}
-	text = bytes.TrimPrefix(text, []byte(r.StripPrefix))
-	text = bytes.TrimSuffix(text, []byte(r.StripSuffix))
 	if s.match != nil {
-		made, ok := s.match.expand(&m.scratch, text)
-		if !ok {
-			return mapped{}, noMatch
-		}
-		text, v.kind = made, '"'
-	}
-	if r.Lower {
-		text = bytes.ToLower(text)
+		v.kind = '"'
 	}
 	if s.table != nil {
 		to, ok := s.table[string(text)]
@@ -266,6 +245,38 @@ func (m *mapper) steps(s *source, v mapped) (mapped, miss) {
 		text, v.kind = to, '"' // a table gives text, whatever it was given
 	}
 	return mapped{v.kind, text}, fits
+}
+
+// normalise takes the steps of a rule, from after to lower, on a text. match is
+// the rule's pattern; what is no piece of the text is made in scratch.
+func (r *fieldRule) normalise(match *pattern, scratch *[]byte, text []byte) ([]byte, miss) {
+	if r.After != "" {
+		_, after, ok := bytes.Cut(text, []byte(r.After))
+		if !ok {
+			return nil, noAfter
+		}
+		text = after
+	}
+	if r.Before != "" {
+		before, _, ok := bytes.Cut(text, []byte(r.Before))
+		if !ok {
+			return nil, noBefore
+		}
+		text = before
+	}
+	text = bytes.TrimPrefix(text, []byte(r.StripPrefix))
+	text = bytes.TrimSuffix(text, []byte(r.StripSuffix))
+	if match != nil {
+		made, ok := match.expand(scratch, text)
+		if !ok {
+			return nil, noMatch
+		}
+		text = made
+	}
+	if r.Lower {
+		text = bytes.ToLower(text)
+	}
+	return text, fits
 }
 
 // setMapped sets a member to a text that was a value of the kind. Text may stand

@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -31,15 +33,67 @@ type Touch struct {
 	Capability string
 	Action     schema.Action
 	Day        schema.Day
+	Topic      string // cluster/topic
 	schema.Counters
+}
+
+// Sought is a hash under which a person may have been counted, and where: the
+// same hash stands for somebody else in a topic whose ids are not normalised so.
+type Sought struct {
+	Hash   uint64
+	Topic  string // cluster/topic; empty: in all
+	Member Member // empty: as subject and as actor
+}
+
+// Finds reports whether a touch is of the person.
+func (q Sought) Finds(t *Touch) bool {
+	member := MemberSubject
+	if t.Role == AsActor {
+		member = MemberActor
+	}
+	return q.Hash == t.Person && (q.Topic == "" || q.Topic == t.Topic) && (q.Member == "" || q.Member == member)
+}
+
+// ofPeople is the condition that a row is of one of the people by a member, in
+// SQL. column writes the condition that the row's own column is one of the hashes;
+// what it says of all hashes stands in front, for the indexes.
+func ofPeople(sought []Sought, m Member, column func(hashes []uint64) string) string {
+	byTopic := map[string][]uint64{}
+	var all []uint64
+	for _, q := range sought {
+		if q.Member == "" || q.Member == m {
+			byTopic[q.Topic], all = append(byTopic[q.Topic], q.Hash), append(all, q.Hash)
+		}
+	}
+	parts := []string{column(byTopic[""])}
+	for _, topic := range slices.Sorted(maps.Keys(byTopic)) {
+		if topic != "" {
+			parts = append(parts, "startsWith(stream, "+quote(topic+"@")+") AND "+column(byTopic[topic]))
+		}
+	}
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return "(" + column(all) + " AND (" + strings.Join(parts, " OR ") + "))"
+}
+
+// among is for ofPeople.
+func among(name string) func(hashes []uint64) string {
+	return func(hashes []uint64) string { return name + " IN (" + unsigned(hashes) + ")" }
+}
+
+// rawOf returns the conditions that a raw event is of one of the people as its
+// subject, and as its actor.
+func rawOf(sought []Sought) (subject, actor string) {
+	return ofPeople(sought, MemberSubject, among("subject")), ofPeople(sought, MemberActor, among("actor"))
 }
 
 // Touches returns what was done to people, or on their behalf, as the raw events
 // say it that are still kept; ordered by person, partner, capability, action,
-// role and day. Hashes are few enough to be part of a query.
-func (s *Store) Touches(ctx context.Context, hashes []uint64) ([]Touch, error) {
-	list := unsigned(hashes)
-	const columns = `partner, capability, CAST(action AS Int8) AS act, toInt32(toDate(time, 'UTC')) AS day,
+// role, day and topic. Hashes are few enough to be part of a query.
+func (s *Store) Touches(ctx context.Context, sought []Sought) ([]Touch, error) {
+	subject, actor := rawOf(sought)
+	const columns = `partner, capability, CAST(action AS Int8) AS act, toInt32(toDate(time, 'UTC')) AS day, replaceRegexpOne(stream, '@[^@]*$', '') AS topic,
 		countIf(NOT refused), countIf(refused), sumIf(records, NOT refused), sumIf(bytes, NOT refused),
 		minIf(ms, NOT refused), maxIf(ms, NOT refused), minIf(ms, refused), maxIf(ms, refused)`
 	// Each half asks for one column, so that the index of that column finds its rows.
@@ -48,12 +102,12 @@ func (s *Store) Touches(ctx context.Context, hashes []uint64) ([]Touch, error) {
 		SELECT * FROM
 		(
 			SELECT subject AS person, if(actor = 0 OR actor = subject, 'subject', 'bystander') AS role, %[1]s
-			FROM access_events WHERE subject IN (%[2]s) GROUP BY person, role, partner, capability, act, day
+			FROM access_events WHERE %[2]s GROUP BY person, role, partner, capability, act, day, topic
 			UNION ALL
 			SELECT actor AS person, 'actor' AS role, %[1]s
-			FROM access_events WHERE actor IN (%[2]s) AND actor != 0 AND actor != subject GROUP BY person, role, partner, capability, act, day
+			FROM access_events WHERE %[3]s AND actor != 0 AND actor != subject GROUP BY person, role, partner, capability, act, day, topic
 		)
-		ORDER BY person, partner, capability, act, role, day`, columns, list))
+		ORDER BY person, partner, capability, act, role, day, topic`, columns, subject, actor))
 	if err != nil {
 		return nil, fmt.Errorf("reading a person's accesses: %w", s.explain(err))
 	}
@@ -64,7 +118,7 @@ func (s *Store) Touches(ctx context.Context, hashes []uint64) ([]Touch, error) {
 		var action int8
 		var day int32
 		var records, bytes int64
-		err := rows.Scan(&t.Person, &role, &t.Partner, &t.Capability, &action, &day, &t.Accesses, &t.Attempts, &records, &bytes,
+		err := rows.Scan(&t.Person, &role, &t.Partner, &t.Capability, &action, &day, &t.Topic, &t.Accesses, &t.Attempts, &records, &bytes,
 			&t.FirstAccess, &t.LastAccess, &t.FirstAttempt, &t.LastAttempt)
 		t.Role, t.Action, t.Day = Role(role), schema.Action(action), schema.Day(day)
 		t.Records, t.Bytes = uint64(max(records, 0)), uint64(max(bytes, 0)) //nolint:gosec // not negative
@@ -146,7 +200,7 @@ const (
 // whose sets are small enough to be exact (up to 511 people) and hold one of the
 // hashes, in one of their columns; and the rejects that keep a record, of
 // which it cannot be said whose it is.
-func (s *Store) Remains(ctx context.Context, hashes []uint64) ([]Remainder, error) {
+func (s *Store) Remains(ctx context.Context, sought []Sought) ([]Remainder, error) {
 	kept, err := s.intervals(ctx, "usage")
 	if err != nil {
 		return nil, err
@@ -154,20 +208,28 @@ func (s *Store) Remains(ctx context.Context, hashes []uint64) ([]Remainder, erro
 	if len(kept) != 2 {
 		return nil, refused("usage has %d retentions, expected those of minutes and hours", len(kept))
 	}
+	// A small state lists its hashes as they are, behind a type below 3 and
+	// their number; ClickHouse itself says what a person's looks like.
+	lists := func(columns string) func([]uint64) string {
+		return func(hashes []uint64) string {
+			if len(hashes) == 0 {
+				return "false"
+			}
+			return fmt.Sprintf(`arrayExists(state -> reinterpretAsUInt8(state) < 3 AND arrayExists(person -> position(state, person) > 0,
+				(SELECT groupArray(substring(state, 3)) FROM (SELECT CAST(uniqCombined64State(14)(person) AS String) AS state FROM (SELECT arrayJoin([%s]) AS person) GROUP BY person))),
+				[%s])`, unsigned64(hashes), columns)
+		}
+	}
+	holds := ofPeople(sought, MemberSubject, lists("CAST(subjects AS String), CAST(bystanders AS String)")) +
+		" OR " + ofPeople(sought, MemberActor, lists("CAST(actors AS String)"))
 	var all []Remainder
 	for _, r := range []struct {
 		what, resolution string
 		days             uint32
 	}{{RemainsMinute, "minute", kept[0]}, {RemainsHour, "hour", kept[1]}, {RemainsDay, "day", 0}} {
 		remainder := Remainder{What: r.what, Kept: Kept{Days: r.days}}
-		// A small state lists its hashes as they are, behind a type below 3 and
-		// their number; ClickHouse itself says what a person's looks like.
-		remainder.Oldest, remainder.Newest, remainder.Rows, err = s.pins(ctx, fmt.Sprintf(`usage
-			WHERE kind = 'usage' AND resolution = %s AND arrayExists(
-				state -> reinterpretAsUInt8(state) < 3 AND arrayExists(person -> position(state, person) > 0,
-					(SELECT groupArray(substring(state, 3)) FROM (SELECT CAST(uniqCombined64State(14)(person) AS String) AS state FROM (SELECT arrayJoin([%s]) AS person) GROUP BY person))),
-				[CAST(subjects AS String), CAST(actors AS String), CAST(bystanders AS String)])`,
-			quote(r.resolution), unsigned64(hashes)))
+		remainder.Oldest, remainder.Newest, remainder.Rows, err = s.pins(ctx,
+			fmt.Sprintf("usage WHERE kind = 'usage' AND resolution = %s AND (%s)", quote(r.resolution), holds))
 		if err != nil {
 			return nil, err
 		}
@@ -185,11 +247,11 @@ func (s *Store) Remains(ctx context.Context, hashes []uint64) ([]Remainder, erro
 }
 
 // CountRaw returns how many raw events are of the people or on their behalf.
-func (s *Store) CountRaw(ctx context.Context, hashes []uint64) (rows uint64, err error) {
-	list := unsigned(hashes)
+func (s *Store) CountRaw(ctx context.Context, sought []Sought) (rows uint64, err error) {
+	subject, actor := rawOf(sought)
 	err = s.conn.QueryRow(ctx, fmt.Sprintf(`
-		SELECT (SELECT count() FROM access_events WHERE subject IN (%[1]s)) +
-			(SELECT count() FROM access_events WHERE actor IN (%[1]s) AND subject NOT IN (%[1]s))`, list)).Scan(&rows)
+		SELECT (SELECT count() FROM access_events WHERE %[1]s) +
+			(SELECT count() FROM access_events WHERE %[2]s AND NOT (%[1]s))`, subject, actor)).Scan(&rows)
 	if err != nil {
 		return 0, fmt.Errorf("counting raw events: %w", s.explain(err))
 	}
@@ -199,10 +261,10 @@ func (s *Store) CountRaw(ctx context.Context, hashes []uint64) (rows uint64, err
 // ForgetRaw deletes the raw events that are of the people or on their behalf,
 // from the parts on disk too, and returns once every replica has done so. Where
 // that takes too long and the call fails, ClickHouse goes on by itself.
-func (s *Store) ForgetRaw(ctx context.Context, hashes []uint64) error {
-	list := unsigned(hashes)
+func (s *Store) ForgetRaw(ctx context.Context, sought []Sought) error {
+	subject, actor := rawOf(sought)
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"mutations_sync": 2}))
-	err := s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE access_events DELETE WHERE subject IN (%[1]s) OR actor IN (%[1]s)", list))
+	err := s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE access_events DELETE WHERE %s OR %s", subject, actor))
 	if err != nil {
 		return fmt.Errorf("deleting raw events: %w", s.explain(err))
 	}

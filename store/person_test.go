@@ -33,6 +33,15 @@ func randomAccess(rnd *rand.Rand, n int) *schema.AccessRows {
 	return r
 }
 
+// everywhere looks for hashes in all topics.
+func everywhere(hashes ...uint64) []Sought {
+	var all []Sought
+	for _, h := range hashes {
+		all = append(all, Sought{Hash: h})
+	}
+	return all
+}
+
 // touchesOf works out naively what the rows say of people.
 func touchesOf(r *schema.AccessRows, people []uint64) []Touch {
 	sums := map[Touch]*schema.Counters{}
@@ -40,7 +49,7 @@ func touchesOf(r *schema.AccessRows, people []uint64) []Touch {
 		if !slices.Contains(people, person) {
 			return
 		}
-		k := Touch{Person: person, Role: role, Partner: r.Partner[i], Capability: r.Capability[i], Action: r.Action[i], Day: schema.DayOfSecond(r.Time[i] / 1000)}
+		k := Touch{Person: person, Role: role, Partner: r.Partner[i], Capability: r.Capability[i], Action: r.Action[i], Day: schema.DayOfSecond(r.Time[i] / 1000), Topic: "k/t"}
 		c := schema.Counters{Accesses: 1, Records: 2, Bytes: 3, FirstAccess: r.Time[i], LastAccess: r.Time[i]}
 		if e := (schema.Event{Status: r.Status[i]}); e.Attempt() {
 			c = schema.Counters{Attempts: 1, FirstAttempt: r.Time[i], LastAttempt: r.Time[i]}
@@ -79,7 +88,7 @@ func TestAPersonsAccessesAreFoundAndDeletedAndNobodyElses(t *testing.T) {
 	}
 	people := []uint64{1, 1 + 5<<60, 17, 0}
 	others := []uint64{1 + 1<<60, 1 + 2<<60, 1 + 3<<60, 1 + 4<<60, 1 + 6<<60, 1 + 7<<60, 1 + 8<<60}
-	got, err := s.Touches(t.Context(), people)
+	got, err := s.Touches(t.Context(), everywhere(people...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,19 +106,19 @@ func TestAPersonsAccessesAreFoundAndDeletedAndNobodyElses(t *testing.T) {
 		left.Action, left.Subject, left.Actor, left.Status = append(left.Action, rows.Action[i]), append(left.Subject, rows.Subject[i]), append(left.Actor, rows.Actor[i]), append(left.Status, rows.Status[i])
 	}
 	deleted := len(rows.Offset) - len(left.Offset)
-	if n, err := s.CountRaw(t.Context(), people); err != nil || n != uint64(deleted) {
+	if n, err := s.CountRaw(t.Context(), everywhere(people...)); err != nil || n != uint64(deleted) {
 		t.Errorf("%d rows are to be deleted (%v), want %d", n, err, deleted)
 	}
-	if err := s.ForgetRaw(t.Context(), people); err != nil {
+	if err := s.ForgetRaw(t.Context(), everywhere(people...)); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.CountRaw(t.Context(), people); err != nil || n != 0 {
+	if n, err := s.CountRaw(t.Context(), everywhere(people...)); err != nil || n != 0 {
 		t.Errorf("%d rows are left (%v)", n, err)
 	}
 	if n := value[uint64](t, s, "SELECT count() FROM access_events"); n != uint64(len(left.Offset)) {
 		t.Errorf("%d rows are left, want the %d of others", n, len(left.Offset))
 	}
-	got, err = s.Touches(t.Context(), others)
+	got, err = s.Touches(t.Context(), everywhere(others...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +126,7 @@ func TestAPersonsAccessesAreFoundAndDeletedAndNobodyElses(t *testing.T) {
 		t.Errorf("of the others (-want +got):\n%s", diff)
 	}
 	// Nobody is hash 0, which stands for no actor.
-	if err := s.ForgetRaw(t.Context(), []uint64{0}); err != nil {
+	if err := s.ForgetRaw(t.Context(), everywhere(0)); err != nil {
 		t.Fatal(err)
 	}
 	if n := value[uint64](t, s, "SELECT count() FROM access_events"); n != uint64(len(left.Offset)) {
@@ -154,7 +163,7 @@ func TestWhatRemainsOfAPersonIsCounted(t *testing.T) {
 	}
 	today := schema.DayOf(time.Now())
 	beforeAndAfterAMerge(t, s, func(when string) {
-		got, err := s.Remains(t.Context(), []uint64{person, 12345})
+		got, err := s.Remains(t.Context(), everywhere(person, 12345))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,6 +23,11 @@ func newForgetCommand(a *app) *cobra.Command {
 these people are subject or actor, and says what was deleted, what remains and
 until when. Without --yes it deletes nothing and says what it would.
 
+Mappings change ids before they are hashed, to lower case for example. So it
+deletes what was counted under each id as given, and under every form that a
+mapping of its topic ever made of ids, and says which these are. What it finds
+under a guess alone it counts and leaves.
+
 Sums, sets and findings stay: what was counted stays counted. Sets of up to 511
 people list keyed hashes; they expire with their rows, and mean nothing once the
 hash key is destroyed. Kafka's own records, backups of ClickHouse and events that
@@ -32,8 +37,8 @@ who can learn what from what remains.`,
   overreach forget --yes - < ids.txt`,
 		Args: idsFromStdin,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withPeople(cmd.Context(), dir, func(ctx context.Context, st *store.Store, hashes []uint64) error {
-				return forgetPeople(ctx, a.stdout, st, hashes, yes)
+			return a.withPeople(cmd.Context(), dir, func(ctx context.Context, st *store.Store, q asked) error {
+				return forgetPeople(ctx, a.stdout, st, q, yes)
 			})
 		},
 	}
@@ -42,21 +47,27 @@ who can learn what from what remains.`,
 	return cmd
 }
 
-func forgetPeople(ctx context.Context, w io.Writer, st *store.Store, hashes []uint64, yes bool) error {
-	before, err := st.CountRaw(ctx, hashes)
+func forgetPeople(ctx context.Context, w io.Writer, st *store.Store, q asked, yes bool) error {
+	sought, guessed := q.sought(false), q.sought(true)
+	before, err := st.CountRaw(ctx, sought)
 	if err != nil {
 		return err
 	}
+	withGuesses, err := st.CountRaw(ctx, guessed)
+	if err != nil {
+		return err
+	}
+	guesses := withGuesses - min(before, withGuesses)
 	left := before
 	if yes && before > 0 {
-		if err := st.ForgetRaw(ctx, hashes); err != nil {
+		if err := st.ForgetRaw(ctx, sought); err != nil {
 			return fmt.Errorf("%w; run the same again, until it deletes 0 rows", err)
 		}
-		if left, err = st.CountRaw(ctx, hashes); err != nil {
+		if left, err = st.CountRaw(ctx, sought); err != nil {
 			return err
 		}
 	}
-	remains, err := st.Remains(ctx, hashes)
+	remains, err := st.Remains(ctx, guessed)
 	if err != nil {
 		return err
 	}
@@ -66,11 +77,15 @@ func forgetPeople(ctx context.Context, w io.Writer, st *store.Store, hashes []ui
 	if !yes {
 		what, deleted = "would be deleted", before
 	}
-	fmt.Fprintf(&b, "%s\n  access_events: %s rows of %d people\n\nremains\n", what, thousands(deleted), len(hashes))
+	fmt.Fprintf(&b, "%s\n  access_events: %s rows of %d people\n\nremains\n", what, thousands(deleted), len(q.ids))
 	if yes && left > 0 {
 		fmt.Fprintf(&b, "  access_events: %s rows that arrived meanwhile\n", thousands(left))
 	}
+	if guesses > 0 {
+		fmt.Fprintf(&b, "  access_events: %s rows that a guess alone finds; they may be somebody else's. If they are not, give the ids in lower case\n", thousands(guesses))
+	}
 	writeRemains(&b, remains)
+	b.WriteString("\n" + q.said())
 	b.WriteString(`
 Sets of up to 511 people list keyed hashes, larger ones list none. They are not
 taken out, since what was counted stays counted; without the hash key nobody can

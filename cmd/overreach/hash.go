@@ -12,12 +12,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/dchest/siphash"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/overreach/overreach/consumer"
+	"github.com/overreach/overreach/schema"
 	"github.com/overreach/overreach/store"
 )
 
@@ -26,34 +28,69 @@ func newHashCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hash -",
 		Short: "Turn user ids into the numbers that stand for people in ClickHouse",
-		Long: `Reads user ids from standard input, one a line, and prints for each the number
-that stands for the person in access_events: SipHash-2-4 under the hash key, as
-ClickHouse's sipHash64Keyed gives it, in decimal, one a line in the same order.
+		Long: `Reads user ids from standard input, one a line, and prints for each the numbers
+that stand for the person in access_events, a line each in the same order:
+SipHash-2-4 under the hash key, as ClickHouse's sipHash64Keyed gives it, in
+decimal.
+
+Mappings change ids before they are hashed, to lower case for example. The first
+number is that of the id as given. Behind it, separated by tabs, is one for each
+other form under which ids of this database were ever counted; it is empty where
+the form does not fit the id. Standard error says which column is which.
 
 The key is that of the configuration, or with --local DIR that of the folder.
 Ids are never taken as arguments, which end up in a shell's history.`,
 		Example: `  overreach hash - < ids.txt > hashes.txt
   cut -f1 people.tsv | overreach hash --local demo-data - | paste - people.tsv`,
 		Args: idsFromStdin,
-		RunE: func(*cobra.Command, []string) error {
-			key, _, err := a.personKey(dir)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			key, fingerprint, err := a.personKey(dir)
 			if err != nil {
 				return err
 			}
-			out := bufio.NewWriter(a.stdout)
-			err = a.eachID(func(id []byte) error {
-				_, err := out.WriteString(strconv.FormatUint(hashID(key, id), 10) + "\n")
-				return err
+			return a.withStore(cmd.Context(), dir, func(ctx context.Context, st *store.Store) error {
+				if err := checkKey(ctx, st, fingerprint); err != nil {
+					return err
+				}
+				f, err := readForms(ctx, st)
+				if err != nil {
+					return err
+				}
+				return a.writeHashes(key, f)
 			})
-			return errors.Join(err, out.Flush())
 		},
 	}
-	cmd.Flags().StringVar(&dir, "local", "", "use the key of `DIR` of overreach run --local DIR instead of the configuration's")
+	cmd.Flags().StringVar(&dir, "local", "", "use the key and the tables of `DIR` of overreach run --local DIR instead of the configuration's")
 	return cmd
 }
 
-// hashID returns the number that stands for a person, as the consumer makes it.
-func hashID(key consumer.HashKey, id []byte) uint64 { return siphash.Hash(key[0], key[1], id) }
+// writeHashes writes a line of hashes for each id on standard input.
+func (a *app) writeHashes(key consumer.HashKey, f forms) error {
+	columns := f.distinct()
+	hash := idHash(key)
+	out := bufio.NewWriter(a.stdout)
+	err := a.eachID(func(id []byte) error {
+		for i, c := range columns {
+			if i > 0 {
+				_ = out.WriteByte('\t') // the error stays in out until Flush
+			}
+			if h, ok := c.Hash(hash, id); ok {
+				_, _ = out.WriteString(strconv.FormatUint(h, 10))
+			}
+		}
+		return out.WriteByte('\n')
+	})
+	if err := errors.Join(err, out.Flush()); err != nil {
+		return err
+	}
+	_, err = io.WriteString(a.stderr, f.said(nil, nil))
+	return err
+}
+
+// idHash returns the hash under a key, as the consumer makes it.
+func idHash(key consumer.HashKey) schema.IDHash {
+	return func(id []byte) uint64 { return siphash.Hash(key[0], key[1], id) }
+}
 
 // idsFromStdin accepts "-" alone. It never repeats what was given instead: that
 // may be a person's id.
@@ -79,8 +116,16 @@ func (a *app) eachID(f func(id []byte) error) error {
 	for lines.Scan() {
 		n++
 		id := bytes.TrimSuffix(lines.Bytes(), []byte("\r"))
-		if len(id) == 0 {
+		if n == 1 {
+			id = bytes.TrimPrefix(id, []byte("\ufeff")) // which some editors put in front of a text
+		}
+		switch {
+		case len(id) == 0:
 			return fmt.Errorf("line %d of standard input is empty: expected a user id on each line", n)
+		case !utf8.Valid(id):
+			return fmt.Errorf("line %d of standard input is not UTF-8, as all ids in events are, so nobody would be found: convert it first, as in iconv -f LATIN1 -t UTF-8", n)
+		case len(bytes.TrimSpace(id)) < len(id):
+			_, _ = fmt.Fprintf(a.stderr, "Line %d begins or ends with white space, which counts as part of the id.\n", n)
 		}
 		if err := f(id); err != nil {
 			return err
@@ -97,21 +142,21 @@ func (a *app) eachID(f func(id []byte) error) error {
 	return nil
 }
 
-// maxPeople is how many people a question may be about: their hashes are part
-// of a query.
+// maxPeople is how many people a question may be about: their hashes, one for
+// each form of an id, are part of a query.
 const maxPeople = 200
 
-// people reads the ids of some people and returns their hashes, by line.
-func (a *app) people(key consumer.HashKey) ([]uint64, error) {
-	var hashes []uint64
+// people reads the ids of some people, by line.
+func (a *app) people() ([][]byte, error) {
+	var ids [][]byte
 	err := a.eachID(func(id []byte) error {
-		if len(hashes) == maxPeople {
+		if len(ids) == maxPeople {
 			return fmt.Errorf("standard input has more than %d user ids: ask for fewer at a time", maxPeople)
 		}
-		hashes = append(hashes, hashID(key, id))
+		ids = append(ids, bytes.Clone(id))
 		return nil
 	})
-	return hashes, err
+	return ids, err
 }
 
 // personKey returns the hash key of a folder, or of the configuration where the
@@ -158,14 +203,14 @@ func checkKey(ctx context.Context, st *store.Store, fingerprint string) error {
 	return nil
 }
 
-// withPeople reads ids from standard input and calls do with their hashes and
+// withPeople reads ids from standard input and calls do with whom to look for and
 // the store.
-func (a *app) withPeople(ctx context.Context, dir string, do func(ctx context.Context, st *store.Store, hashes []uint64) error) error {
+func (a *app) withPeople(ctx context.Context, dir string, do func(ctx context.Context, st *store.Store, q asked) error) error {
 	key, fingerprint, err := a.personKey(dir)
 	if err != nil {
 		return err
 	}
-	hashes, err := a.people(key)
+	ids, err := a.people()
 	if err != nil {
 		return err
 	}
@@ -173,7 +218,11 @@ func (a *app) withPeople(ctx context.Context, dir string, do func(ctx context.Co
 		if err := checkKey(ctx, st, fingerprint); err != nil {
 			return err
 		}
-		return do(ctx, st, hashes)
+		f, err := readForms(ctx, st)
+		if err != nil {
+			return err
+		}
+		return do(ctx, st, f.of(idHash(key), ids))
 	})
 }
 

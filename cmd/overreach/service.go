@@ -75,11 +75,18 @@ func newService(ctx context.Context, cfg serviceConfig, st *store.Store, log zer
 func (s *service) streams(ctx context.Context, now []consumer.Stream) ([]consumer.Stream, error) {
 	inForce := slices.Clone(now)
 	for i, st := range now {
-		life, err := s.store.OpenStream(ctx, store.Stream{
-			Name: st.Name, Cluster: st.Cluster, Topic: st.Topic, TopicID: st.TopicID, Epoch: st.Epoch, Partitions: st.Partitions,
-			Group: s.cfg.consumer.Group, KeyFingerprint: s.cfg.keyFingerprint, Backfill: st.Backfill,
-			FirstSeen: time.Now().UTC().Truncate(time.Millisecond),
-		})
+		at := time.Now().UTC().Truncate(time.Millisecond)
+		// Before the stream is there, so before anything of it is counted: rows under a
+		// form of the id that nobody knows are never found.
+		subject, actor := s.cfg.consumer.Topics[i].Mapping.Normalisations(idHash(s.cfg.consumer.HashKey))
+		err := s.store.NoteNormalisations(ctx, st.Name, subject, actor, at)
+		var life store.Stream
+		if err == nil {
+			life, err = s.store.OpenStream(ctx, store.Stream{
+				Name: st.Name, Cluster: st.Cluster, Topic: st.Topic, TopicID: st.TopicID, Epoch: st.Epoch, Partitions: st.Partitions,
+				Group: s.cfg.consumer.Group, KeyFingerprint: s.cfg.keyFingerprint, Backfill: st.Backfill, FirstSeen: at,
+			})
+		}
 		if err != nil && !store.Temporary(err) && ctx.Err() == nil {
 			return nil, fmt.Errorf("%w: %w", consumer.ErrRefused, err)
 		}

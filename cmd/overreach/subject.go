@@ -28,6 +28,10 @@ grant; "none" where there was none on those days. AS says what the person was:
 the subject of the access, a bystander (it was made on behalf of another), or the
 actor, on whose behalf another's data was touched.
 
+Mappings change ids before they are hashed, to lower case for example. So each id
+is looked for as given, and in every form that a mapping of its topic ever made of
+ids; the answer says which these are, and beside a line which one found it.
+
 The answer names people by the number of their line, never by their id. It comes
 from raw events, and says how long these are kept: what is older is not
 answerable. All times are UTC. At most 200 people at a time.`,
@@ -35,8 +39,8 @@ answerable. All times are UTC. At most 200 people at a time.`,
   overreach subject --json - < ids.txt | jq 'select(.grant == "none")'`,
 		Args: idsFromStdin,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withPeople(cmd.Context(), dir, func(ctx context.Context, st *store.Store, hashes []uint64) error {
-				return showSubjects(ctx, a.stdout, st, hashes, asJSON)
+			return a.withPeople(cmd.Context(), dir, func(ctx context.Context, st *store.Store, q asked) error {
+				return showSubjects(ctx, a, st, q, asJSON)
 			})
 		},
 	}
@@ -61,12 +65,13 @@ type touched struct {
 	WhyNone     string    `json:"why_none,omitempty"`
 	KeptFrom    string    `json:"kept_from"` // pin of the oldest raw event
 	KeptForDays uint32    `json:"kept_for_days"`
+	Form        string    `json:"form"` // of the id, under which it was found: "as given", "lower case"
 }
 
 // none is the grant of what no grant allowed.
 const none = "none"
 
-func showSubjects(ctx context.Context, w io.Writer, st *store.Store, hashes []uint64, asJSON bool) error {
+func showSubjects(ctx context.Context, a *app, st *store.Store, q asked, asJSON bool) error {
 	registry, err := st.LatestRegistry(ctx)
 	if err != nil {
 		return err
@@ -75,36 +80,41 @@ func showSubjects(ctx context.Context, w io.Writer, st *store.Store, hashes []ui
 	if err != nil {
 		return err
 	}
-	touches, err := st.Touches(ctx, hashes)
+	// What was read before normalisations were noted may be gone by now.
+	q.unnoted = slices.DeleteFunc(q.unnoted, func(u store.Unnoted) bool { return !u.Until.IsZero() && kept.Oldest > schema.DayOf(u.Until) })
+	touches, err := st.Touches(ctx, q.sought(true))
 	if err != nil {
 		return err
 	}
-	all := underGrants(registry.Registry, hashes, touches)
-	if asJSON {
-		out := json.NewEncoder(printableJSON{w})
-		for _, t := range all {
-			t.KeptFrom, t.KeptForDays = kept.Oldest.String(), kept.Days
-			if err := out.Encode(t); err != nil {
-				return err
-			}
-		}
-		return nil
+	all := underGrants(registry.Registry, q, touches)
+	if !asJSON {
+		return writeSubjects(a.stdout, q, all, kept)
 	}
-	return writeSubjects(w, len(hashes), all, kept)
+	out := json.NewEncoder(printableJSON{a.stdout})
+	for _, t := range all {
+		t.KeptFrom, t.KeptForDays = kept.Oldest.String(), kept.Days
+		if err := out.Encode(t); err != nil {
+			return err
+		}
+	}
+	_, err = io.WriteString(a.stderr, q.said()) // nothing found is said only with what was looked for
+	return err
 }
 
 // underGrants adds up the days of touches that fall under the same grant, in
 // the order of people, then with what was under none first.
-func underGrants(r *schema.Registry, hashes []uint64, touches []store.Touch) []touched {
-	lines := map[uint64][]int{} // a person may be on several
-	for i, h := range hashes {
-		lines[h] = append(lines[h], i+1)
-	}
+func underGrants(r *schema.Registry, q asked, touches []store.Touch) []touched {
+	trials := q.trialsByHash()
 	sums := map[touched]*schema.Counters{}
 	for _, t := range touches {
 		grant, purpose, why := grantOn(r, t)
-		for _, line := range lines[t.Person] {
-			k := touched{Person: line, As: string(t.Role), Partner: t.Partner, Capability: t.Capability, Action: t.Action.String(),
+		seen := map[int]bool{} // a person may be on several lines, and a line lead to a hash in several ways
+		for _, l := range trials[t.Person] {
+			if seen[l.line] || !l.Finds(&t) {
+				continue
+			}
+			seen[l.line] = true
+			k := touched{Person: l.line, Form: l.words(), As: string(t.Role), Partner: t.Partner, Capability: t.Capability, Action: t.Action.String(),
 				Grant: grant, Purpose: purpose, WhyNone: why}
 			if sums[k] == nil {
 				sums[k] = &schema.Counters{}
@@ -124,7 +134,7 @@ func underGrants(r *schema.Registry, hashes []uint64, touches []store.Touch) []t
 	}
 	slices.SortFunc(all, func(a, b touched) int {
 		return cmp.Or(cmp.Compare(a.Person, b.Person), cmp.Compare(wrongFirst(a), wrongFirst(b)), cmp.Compare(a.Partner, b.Partner),
-			cmp.Compare(a.Capability, b.Capability), cmp.Compare(a.Action, b.Action), cmp.Compare(a.As, b.As), a.First.Compare(b.First), cmp.Compare(a.Grant, b.Grant), cmp.Compare(a.WhyNone, b.WhyNone))
+			cmp.Compare(a.Capability, b.Capability), cmp.Compare(a.Action, b.Action), cmp.Compare(a.As, b.As), a.First.Compare(b.First), cmp.Compare(a.Grant, b.Grant), cmp.Compare(a.WhyNone, b.WhyNone), cmp.Compare(a.Form, b.Form))
 	})
 	return all
 }
@@ -158,7 +168,7 @@ func grantOn(r *schema.Registry, t store.Touch) (grant, purpose, why string) {
 	return none, "", "" // not reached: what is allowed has a grant in force
 }
 
-func writeSubjects(w io.Writer, people int, all []touched, kept store.Kept) error {
+func writeSubjects(w io.Writer, q asked, all []touched, kept store.Kept) error {
 	var b strings.Builder
 	table := [][]string{{"PERSON", "PARTNER", "SCOPE", "AS", "FIRST (UTC)", "LAST (UTC)", "GRANT", "ACCESSES", "REFUSED"}}
 	const firstNumber = 7
@@ -171,7 +181,11 @@ func writeSubjects(w io.Writer, people int, all []touched, kept store.Kept) erro
 		} else if t.Purpose != "" {
 			grant += " for: " + t.Purpose
 		}
-		table = append(table, []string{fmt.Sprintf("line %d", t.Person), schema.Printable(t.Partner), schema.Printable(t.Capability) + ":" + t.Action, t.As,
+		person := fmt.Sprintf("line %d", t.Person)
+		if t.Form != q.all[0].words() {
+			person += ", " + schema.Printable(t.Form)
+		}
+		table = append(table, []string{person, schema.Printable(t.Partner), schema.Printable(t.Capability) + ":" + t.Action, t.As,
 			t.First.Format("2006-01-02 15:04"), t.Last.Format("2006-01-02 15:04"), schema.Printable(grant), thousands(t.Accesses), thousands(t.Refused)})
 	}
 	if len(all) > 0 {
@@ -180,7 +194,7 @@ func writeSubjects(w io.Writer, people int, all []touched, kept store.Kept) erro
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "people: %d asked about, %d found\n%s\n", people, len(seen), keptText(kept))
+	fmt.Fprintf(&b, "people: %d asked about, %d found\n%s\n\n%s", len(q.ids), len(seen), keptText(kept), q.said())
 	return writeText(w, &b)
 }
 

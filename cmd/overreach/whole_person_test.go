@@ -14,24 +14,31 @@ import (
 	"github.com/overreach/overreach/embedded/embeddedtest"
 )
 
-// ask runs overreach to its good end with ids on its standard input, and returns
-// what it printed; nothing that it writes may hold one of them.
-func ask(t *testing.T, ids []string, args ...string) string {
+// fed runs overreach to its good end with a text on its standard input, and
+// returns what it printed.
+func fed(t *testing.T, stdin string, args ...string) (stdout, stderr string) {
 	t.Helper()
 	c := exec.Command("overreach", args...)
 	c.Env = append(os.Environ(), "OVERREACH_ENGINE="+embeddedtest.Binary(t), "OVERREACH_ENGINE_LIBRARY="+embeddedtest.Library(t))
-	c.Stdin = strings.NewReader(strings.Join(ids, "\n"))
-	var stdout, stderr output
-	c.Stdout, c.Stderr = &stdout, &stderr
+	c.Stdin = strings.NewReader(stdin)
+	var out, errs output
+	c.Stdout, c.Stderr = &out, &errs
 	if err := c.Run(); err != nil {
-		t.Fatalf("overreach %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+		t.Fatalf("overreach %s: %v\n%s", strings.Join(args, " "), err, errs.String())
 	}
+	return out.String(), errs.String()
+}
+
+// ask is fed with ids; nothing that overreach writes may hold one of them.
+func ask(t *testing.T, ids []string, args ...string) string {
+	t.Helper()
+	stdout, stderr := fed(t, strings.Join(ids, "\n"), args...)
 	for _, id := range ids {
-		if strings.Contains(stdout.String()+stderr.String(), id) {
+		if strings.Contains(stdout+stderr, id) {
 			t.Errorf("overreach %s names a person", strings.Join(args, " "))
 		}
 	}
-	return stdout.String()
+	return stdout
 }
 
 func TestAPersonIsFoundAndForgottenWhileEventsAreReadAndNothingThatWasFoundChanges(t *testing.T) {

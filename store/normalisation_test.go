@@ -1,0 +1,111 @@
+package store
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/overreach/overreach/schema"
+)
+
+// openStream opens the first life of k/t, first seen at a time.
+func openStream(t *testing.T, s *Store, at time.Time) {
+	t.Helper()
+	if _, err := s.OpenStream(t.Context(), Stream{Name: "k/t@1", Cluster: "k", Topic: "t", Epoch: 1, Group: "g", KeyFingerprint: "f", FirstSeen: at}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNormalisationsAreNotedOnceAndATopicThatWasCountedBeforeIsNamed(t *testing.T) {
+	s := open(t)
+	at := time.UnixMilli(1_600_000_000_123).UTC()
+	unnoted := func() []Unnoted {
+		t.Helper()
+		known, err := s.Normalisations(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams, err := s.Streams(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return UnnotedTopics(streams, known)
+	}
+	openStream(t, s, at)
+	if diff := gocmp.Diff([]Unnoted{{Topic: "k/t"}}, unnoted()); diff != "" {
+		t.Errorf("with nothing noted (-want +got):\n%s", diff)
+	}
+	lower, nothing := []schema.Normalisation{schema.LowerCase()}, []schema.Normalisation{{}}
+	for _, stream := range []string{"k/t@1", "k/t@2", "k/t@1"} {
+		if err := s.NoteNormalisations(t.Context(), stream, lower, nothing, at.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := value[uint64](t, s, "SELECT count() FROM normalisations"); n != 2 {
+		t.Errorf("two normalisations of one topic make %d rows", n)
+	}
+	if diff := gocmp.Diff([]Unnoted{{"k/t", at.Add(time.Hour)}}, unnoted()); diff != "" {
+		t.Errorf("noted an hour after the first record (-want +got):\n%s", diff)
+	}
+	if err := s.NoteNormalisations(t.Context(), "k/t@1", nothing, nil, at); err != nil {
+		t.Fatal(err)
+	}
+	if all := unnoted(); len(all) != 0 {
+		t.Errorf("noted before the first record, but %v", all)
+	}
+	execute(t, s, "INSERT INTO normalisations (topic, member, steps, first_used) VALUES ('k/t', 'subject', '{\"upper\":true}', now64())")
+	if _, err := s.Normalisations(t.Context()); err == nil || Temporary(err) {
+		t.Errorf("a step of a later version: %v", err)
+	}
+}
+
+func TestAPersonIsLookedForOnlyWhereTheFormOfTheIDWasUsed(t *testing.T) {
+	s := open(t)
+	rows := randomAccess(rand.New(rand.NewPCG(7, 8)), 600)
+	for _, stream := range []string{"k/t@1", "k/t@2", "k/tt@1"} {
+		r := batch(0, 600)
+		r.Stream = stream
+		if err := s.InsertAccess(t.Context(), r, rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const a, b = 1, 1 + 5<<60
+	for name, q := range map[string]struct {
+		sought []Sought
+		where  string
+	}{
+		"a topic":           {[]Sought{{Hash: a, Topic: "k/t"}}, "startsWith(stream, 'k/t@') AND (subject = 1 OR actor = 1)"},
+		"a subject":         {[]Sought{{Hash: a, Topic: "k/tt", Member: MemberSubject}}, "stream = 'k/tt@1' AND subject = 1"},
+		"an actor":          {[]Sought{{Hash: a, Member: MemberActor}}, "actor = 1"},
+		"a and b elsewhere": {[]Sought{{Hash: a}, {Hash: b, Topic: "k/tt", Member: MemberActor}}, "subject = 1 OR actor = 1 OR stream = 'k/tt@1' AND actor = 5764607523034234881"},
+	} {
+		want := value[uint64](t, s, "SELECT count() FROM access_events WHERE "+q.where)
+		n, err := s.CountRaw(t.Context(), q.sought)
+		if err != nil || n != want || n == 0 {
+			t.Errorf("%s: %d rows (%v), want %d", name, n, err, want)
+		}
+		touches, err := s.Touches(t.Context(), q.sought)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, touch := range touches {
+			if !q.sought[0].Finds(&touch) && !q.sought[len(q.sought)-1].Finds(&touch) {
+				t.Errorf("%s: found %+v", name, touch)
+			}
+		}
+		if len(touches) == 0 {
+			t.Errorf("%s: no touches", name)
+		}
+		if err := s.ForgetRaw(t.Context(), q.sought); err != nil {
+			t.Fatal(err)
+		}
+		if n := value[uint64](t, s, "SELECT count() FROM access_events WHERE "+q.where); n != 0 {
+			t.Errorf("%s: %d rows are left", name, n)
+		}
+	}
+	if n := value[uint64](t, s, "SELECT count() FROM access_events"); n == 0 {
+		t.Error("everybody was deleted")
+	}
+}
