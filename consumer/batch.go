@@ -113,7 +113,7 @@ func (b *batch) addReject(r *record, why *schema.ItemReject) {
 	if b.keepRaw {
 		raw = string(why.Part)
 	}
-	outline := schema.Outline(why.Part, outlineBytes)
+	outline := b.reader.Outline(why.Part, outlineBytes)
 	b.bytes += bytesAnEvent + bytesAName*int64(len(raw)+len(outline)+len(why.Detail))
 	j := &b.rejects
 	j.Offset = append(j.Offset, r.offset)

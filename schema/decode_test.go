@@ -115,7 +115,7 @@ func TestWhatIsNoEventIsRejectedWithItsReason(t *testing.T) {
 		if reason != TooLarge && decodeFast([]byte(record), &e) {
 			t.Errorf("the fast path accepts %.200s", record)
 		}
-		if o := Outline([]byte(record), 500); strings.Contains(o, secret) {
+		if o := NewReader(nil, TimeLimits{}).Outline([]byte(record), 500); strings.Contains(o, secret) {
 			t.Errorf("the outline tells too much: %s", o)
 		}
 	}
@@ -229,7 +229,7 @@ func TestRandomBytesAreNeverAnEvent(t *testing.T) {
 		if r := d.Decode(record, &e); r == nil || r.Reason != NotJSON {
 			t.Fatalf("got %+v", r)
 		}
-		if o := Outline(record, 200); !strings.Contains(o, "not JSON after byte") {
+		if o := NewReader(nil, TimeLimits{}).Outline(record, 200); !strings.Contains(o, "not JSON after byte") {
 			t.Fatalf("outline %q", o)
 		}
 	}
@@ -329,7 +329,7 @@ func agrees(t *testing.T, text string) {
 	if why == nil && !json.Valid(record) {
 		t.Fatalf("the library accepts what encoding/json does not: %q", text)
 	}
-	if o := Outline(record, 300); len(o) > 300+len("…") {
+	if o := NewReader(nil, TimeLimits{}).Outline(record, 300); len(o) > 300+len("…") {
 		t.Fatalf("an outline of %d bytes", len(o))
 	}
 }

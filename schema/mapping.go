@@ -14,7 +14,8 @@ import (
 // and may be used by several Readers.
 type Mapping struct {
 	root  *node
-	nodes int // nodes of the tree under root
+	nodes int             // nodes of the tree under root
+	names map[string]bool // that stand in a path, in lower case
 	where []condition
 	// fields are in the order of members; the subject's is apart, for it alone
 	// may give several values.
@@ -148,7 +149,7 @@ func ParseMapping(file string, data []byte) (*Mapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Mapping{root: &node{}, nodes: 1}
+	m := &Mapping{root: &node{}, nodes: 1, names: map[string]bool{}}
 	m.addEnvelope(doc, raw.Envelope)
 	m.addItems(doc, raw.Items)
 	for i := range raw.Where {

@@ -150,6 +150,7 @@ func (n *node) child(name []byte) *node {
 func (m *Mapping) node(p memberPath) *node {
 	n := m.root
 	for i, name := range p {
+		m.names[strings.ToLower(name)] = true
 		next := n.child([]byte(name))
 		if next == nil {
 			next = &node{index: m.nodes, parent: n, name: name, path: p[:i+1]}

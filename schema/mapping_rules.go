@@ -172,6 +172,9 @@ func (m *Mapping) sources(doc *strict.Document, at strict.Path, k member, r *fie
 		s := steps
 		lead, rest := p.cut()
 		s.path, s.node, s.each = p, m.node(lead), rest
+		for _, name := range slices.Concat(rest...) {
+			m.names[strings.ToLower(name)] = true
+		}
 		if len(rest) > 0 && k != memberSubject {
 			doc.Errorf(at, "%s is mapped from %s, which leads through a list: expected a single value; only subject may have several", memberNames[k], p)
 		}

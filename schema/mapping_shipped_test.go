@@ -21,7 +21,7 @@ func outcome(r *Reader, record []byte, line int) string {
 			events = events[1:]
 			continue
 		}
-		fmt.Fprintf(&b, "%d.%d %-8s %s\n        of %s\n", line, rejects[0].Item, rejects[0].Reason, rejects[0].Detail, Outline(rejects[0].Part, 100))
+		fmt.Fprintf(&b, "%d.%d %-8s %s\n        of %s\n", line, rejects[0].Item, rejects[0].Reason, rejects[0].Detail, r.Outline(rejects[0].Part, 100))
 		rejects = rejects[1:]
 	}
 	if filtered > 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -12,17 +13,20 @@ import (
 const (
 	outlineDepth   = 4  // objects and arrays in one another
 	outlineMembers = 40 // of an object
-	outlineName    = 40 // bytes of a name
 )
 
 // Outline returns the names and types of a record's members without any value,
 // as in {time: string, actor: {login: string}, tags: [string, 2 more]}. It is
-// what remains of a reject, so it must not tell of people: a name that looks
-// like data (long, or no plain word, or with many digits) is written as "?".
+// what remains of a reject, so it must not tell of people: an object may have a
+// member for each of them, named after them. So only names that the mapping reads,
+// or an event has, are written, in whatever case they stand there; any other is "?".
 // It has about limit bytes at most, and ends with "…" where it was cut there. Of a
 // record that is not JSON it holds what could be read, and says where that ends.
-func Outline(record []byte, limit int) string {
-	o := outline{limit: limit, size: len(record)}
+func (r *Reader) Outline(record []byte, limit int) string {
+	o := outline{limit: limit, size: len(record), knows: isEventMember}
+	if r.mapper != nil {
+		o.knows = r.mapper.reads
+	}
 	o.dec.Reset(bytes.NewBuffer(record), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if o.value(0) {
 		end := o.dec.InputOffset()
@@ -35,11 +39,18 @@ func Outline(record []byte, limit int) string {
 	return string(o.out)
 }
 
+// isEventMember reports whether an event has a member of that name.
+func isEventMember(name string) bool { return memberOf([]byte(strings.ToLower(name))) != unknown }
+
+// reads reports whether a path of the mapping has the name in it.
+func (m *Mapping) reads(name string) bool { return m.names[strings.ToLower(name)] }
+
 type outline struct {
 	dec   jsontext.Decoder
 	out   []byte
 	limit int
 	size  int
+	knows func(name string) bool
 	full  bool
 }
 
@@ -121,7 +132,11 @@ func (o *outline) object(depth int) bool {
 		if n == 0 {
 			comma = ""
 		}
-		if !o.write(comma+safeName(name.String())+": ") || !o.value(depth+1) {
+		shown := name.String()
+		if !o.knows(shown) {
+			shown = "?"
+		}
+		if !o.write(comma+shown+": ") || !o.value(depth+1) {
 			return false
 		}
 	}
@@ -159,27 +174,4 @@ func (o *outline) end(closing string, more int) bool {
 		closing = ", " + strconv.Itoa(more) + " more" + closing
 	}
 	return o.write(closing)
-}
-
-// safeName returns a name that a programmer gave, and "?" for one that looks
-// like data: an address, a number, a key.
-func safeName(name string) string {
-	if name == "" || len(name) > outlineName {
-		return "?"
-	}
-	digits := 0
-	for i := range len(name) {
-		switch c := name[i]; {
-		case c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_':
-		case c >= '0' && c <= '9':
-			digits++
-		case i > 0 && (c == '-' || c == '.' || c == ':'):
-		default:
-			return "?"
-		}
-	}
-	if digits > 4 || digits == len(name) {
-		return "?"
-	}
-	return name
 }

@@ -36,9 +36,14 @@ func TestATimeIsBelievedBetweenItsLimits(t *testing.T) {
 }
 
 func TestAnOutlineHasNamesAndTypesAndNoValues(t *testing.T) {
+	var paths strings.Builder
+	for _, name := range strings.Split("abcdefghijm", "") {
+		paths.WriteString(", " + name)
+	}
+	letters := NewReader(parse(t, head+"  subject: {first_of: [time, partner, capability, action, subject, 'list[].of.x'"+paths.String()+"]}\n"), TimeLimits{})
 	f := func(record, want string) {
 		t.Helper()
-		if got := Outline([]byte(record), 200); got != want {
+		if got := letters.Outline([]byte(record), 200); got != want {
 			t.Errorf("%.100s:\n got %s\nwant %s", record, got, want)
 		}
 	}
@@ -54,17 +59,21 @@ func TestAnOutlineHasNamesAndTypesAndNoValues(t *testing.T) {
 	f(secret, "(not JSON after byte 0 of 14)")
 	f(`{"a":{"a":{"a":{"a":{"a":1}}}},"b":[[[[[1]]]]]}`, "{a: {a: {a: {a: {…}}}}, b: [[[[…]]]]}")
 
-	// Names that look like data.
-	f(`{"4711":1,"user-12345678":2,"zaphod@example.org":3,"Zaphod Beeblebrox":4,"":5,"`+strings.Repeat("n", 60)+`":6,"api_version":7,"x-y.z:1":8}`,
-		"{?: number, ?: number, ?: number, ?: number, ?: number, ?: number, api_version: number, x-y.z:1: number}")
+	// Names that no path of the mapping has.
+	f(`{"followers":{"alice.smith":1,"bob":{"a":2}},"list":[{"of":{"x":1,"y":2}}],"A":3,"":4,"zaphod@example.org":5}`,
+		"{?: {?: number, ?: {a: number}}, list: [{of: {x: number, ?: number}}], A: number, ?: number, ?: number}")
+	plain := NewReader(nil, TimeLimits{})
+	if got := plain.Outline([]byte(`{"Time":1,"api_version":2,"subject":{"alice":3},"a":4}`), 200); got != "{Time: number, api_version: number, subject: {?: number}, ?: number}" {
+		t.Errorf("without a mapping: %s", got)
+	}
 	many := `{"m":0`
 	for range 99 {
 		many += `,"m":0`
 	}
-	if got := Outline([]byte(many+"}"), 1000); !strings.HasSuffix(got, ", m: number, 60 more}") {
+	if got := letters.Outline([]byte(many+"}"), 1000); !strings.HasSuffix(got, ", m: number, 60 more}") {
 		t.Errorf("100 members: %s", got)
 	}
-	if got := Outline([]byte(many+"}"), 20); got != "{m: number, m: …" {
+	if got := letters.Outline([]byte(many+"}"), 20); got != "{m: number, m: …" {
 		t.Errorf("cut: %q", got)
 	}
 }

@@ -56,7 +56,8 @@ func (b *block) add(values ...any) {
 	for _, v := range values {
 		if b.err == nil {
 			if err := b.batch.Column(b.next).Append(v); err != nil {
-				b.err = refused("column %d: %w", b.next+1, err)
+				// The driver's own words may quote the value.
+				b.err = refused("column %d cannot hold what it was given (%T)", b.next+1, err)
 			}
 		}
 	}
@@ -67,7 +68,7 @@ func (b *block) add(values ...any) {
 func (b *block) row(values []any) {
 	if b.err == nil {
 		if err := b.batch.Append(values...); err != nil {
-			b.err = permanentError{err}
+			b.err = refused("a column cannot hold what it was given (%T)", err)
 		}
 	}
 }

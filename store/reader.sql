@@ -31,6 +31,7 @@ GRANT{cluster} SELECT ON {database}.findings TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.findings_log TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.granted_vs_used TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.judged TO overreach_reader;
+GRANT{cluster} SELECT ON {database}.normalisations TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.partner_days TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.people_30d TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.people_daily TO overreach_reader;

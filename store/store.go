@@ -209,8 +209,9 @@ func (e exceptionError) Kind() string {
 }
 
 // explain puts the place in front of an error of ClickHouse, and the way out
-// behind it where there is one.
+// behind it where there is one. What it returns may be logged: see safe.
 func (s *Store) explain(err error) error {
+	err = safe(err)
 	var exception *clickhouse.Exception
 	if errors.As(err, &exception) {
 		err = exceptionError{err, exception.Code}

@@ -147,7 +147,7 @@ func readSample(ctx context.Context, reader *schema.Reader, file string, limit i
 			}
 		}
 		for i := range rejects {
-			r.reject(line, &rejects[i])
+			r.reject(line, &rejects[i], reader.Outline)
 		}
 	}
 	for _, l := range reader.LeftOut() {
@@ -178,7 +178,7 @@ func (r *sampleResult) person(id []byte) samplePerson {
 	return samplePerson{n, len(id)}
 }
 
-func (r *sampleResult) reject(line int, why *schema.ItemReject) {
+func (r *sampleResult) reject(line int, why *schema.ItemReject, outline func(part []byte, limit int) string) {
 	for _, k := range r.Rejects {
 		if k.Reason == why.Reason && k.Detail == why.Detail {
 			k.Items++
@@ -187,7 +187,7 @@ func (r *sampleResult) reject(line int, why *schema.ItemReject) {
 	}
 	if len(r.Rejects) < maxRejectKinds {
 		r.Rejects = append(r.Rejects, &sampleRejects{Reason: why.Reason, Detail: why.Detail, Items: 1,
-			Record: line, Item: why.Item, Outline: schema.Outline(why.Part, sampleOutline)})
+			Record: line, Item: why.Item, Outline: outline(why.Part, sampleOutline)})
 	}
 }
 
