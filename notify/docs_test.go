@@ -124,7 +124,7 @@ func TestTheWebhookShownHasTheMembersOfARealOne(t *testing.T) {
 	f := begun("bank", "messaging", schema.Critical)
 	store := newMemory()
 	store.tell(f, schema.ChangeNew)
-	a := fold(history{Tellings: store.tellings}, maxAge, group, time.Now()).Alerts[0]
+	a := fold(history{Tellings: store.tellings}, maxAge, group, strangers, time.Now()).Alerts[0]
 	w := webhook{secret: []byte("s")}
 	body, header, err := w.request([]message{{view{a, map[string]*schema.Finding{f.ID(): &f}}, a.events()[0]}}, noon)
 	if err != nil {

@@ -2,9 +2,11 @@ package notify
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/schema"
 )
 
@@ -26,10 +28,12 @@ type folded struct {
 }
 
 // fold replays the history up to now. What has started keeps its id and its start,
-// and what has ended its end, whenever it is folded again with more history.
-func fold(h history, maxAge, group time.Duration, now time.Time) folded {
+// and what has ended its end, whenever it is folded again with more history. More
+// than so many strangers at once are one alert.
+func fold(h history, maxAge, group time.Duration, strangers int, now time.Time) folded {
 	partners := map[string]*partnerFold{}
 	partnerOf := map[string]string{} // of a finding
+	crowd := newCrowd(h.Tellings, strangers, newPartnerFold(detectors.Folded, maxAge, group))
 	for _, t := range h.Tellings {
 		p := partners[t.Partner]
 		if p == nil {
@@ -37,15 +41,22 @@ func fold(h history, maxAge, group time.Duration, now time.Time) folded {
 			partners[t.Partner] = p
 		}
 		partnerOf[t.ID] = t.Partner
-		p.steps = append(p.steps, step{at: t.Told, order: telling - rank(t.Severity), period: t.Period, finding: t.ID, do: func() { p.tell(t) }})
+		tell := p.tell
+		if crowd.has(t) {
+			tell = func(t schema.Telling) { p.runOf(t).tell(t) } // the crowd's alert tells it
+		}
+		p.steps = append(p.steps, step{at: t.Told, order: telling - rank(t.Severity), period: t.Period, finding: t.ID, do: func() { tell(t) }})
 	}
+	crowd.gather(partners)
 	for _, a := range h.Actions {
-		if p := partners[partnerOf[a.Finding]]; p != nil {
-			p.steps = append(p.steps, step{at: a.At, order: action, finding: a.Finding, do: func() { p.act(a) }})
+		for _, p := range []*partnerFold{partners[partnerOf[a.Finding]], crowd.fold} {
+			if p != nil {
+				p.steps = append(p.steps, step{at: a.At, order: action, finding: a.Finding, do: func() { p.act(a) }})
+			}
 		}
 	}
 	var all folded
-	for _, p := range partners {
+	for _, p := range append(slices.Collect(maps.Values(partners)), crowd.fold) {
 		p.replay(now)
 		all.Alerts = append(all.Alerts, p.alerts...)
 		for _, r := range p.runs {
@@ -58,6 +69,7 @@ func fold(h history, maxAge, group time.Duration, now time.Time) folded {
 		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID))
 	})
 	slices.SortFunc(all.Resolved, func(a, b *run) int { return cmp.Compare(a.id(), b.id()) })
+	all.Resolved = slices.CompactFunc(all.Resolved, func(a, b *run) bool { return a.id() == b.id() }) // one of a stranger and of the crowd
 	return all
 }
 
@@ -250,6 +262,7 @@ func (p *partnerFold) place(r *run) {
 		return // told already
 	}
 	was, l := r.alert, r.labels()
+	l.Partner = p.partner
 	target := p.firing(func(a *alert) bool { return a.labels == l })
 	if target == nil {
 		target = p.firing(func(a *alert) bool { return p.justBegan(a) && rank(a.Severity) >= rank(r.severity) })

@@ -28,7 +28,7 @@ func TestWhatHasStartedKeepsItsNameAndStartAndEndHoweverTheHistoryGoesOn(t *test
 		now, later := minute(m), minute(m+r.IntN(100))
 		of := func(h history, at time.Time) map[string]started {
 			all := map[string]started{}
-			for _, a := range fold(h, maxAge, group, at).Alerts {
+			for _, a := range fold(h, maxAge, group, strangers, at).Alerts {
 				if all[a.ID].ID != "" {
 					t.Fatalf("seed %d: two alerts have the id %s", seed, a.ID)
 				}
@@ -101,8 +101,8 @@ func TestAnActOnOneEpisodeNeverHidesTheNext(t *testing.T) {
 				acted[k] = a.At
 			}
 		}
-		untouched := told1(fold(history{Tellings: h.Tellings}, maxAge, group, now))
-		touched := told1(fold(h, maxAge, group, now))
+		untouched := told1(fold(history{Tellings: h.Tellings}, maxAge, group, strangers, now))
+		touched := told1(fold(h, maxAge, group, strangers, now))
 		for k, at := range began {
 			if !acted[k].IsZero() && acted[k].Before(at) {
 				if next++; untouched[k] != touched[k] {
@@ -147,7 +147,7 @@ func TestWhateverJoinsAnAlertIsToldWithinTheInterval(t *testing.T) {
 		h := chance(rand.New(rand.NewPCG(seed, 3)))
 		since := map[string]time.Time{} // by alert and run, when it joined
 		for now := noon; now.Before(minute(500)); now = now.Add(time.Minute) {
-			for _, a := range fold(h, maxAge, group, now).Alerts {
+			for _, a := range fold(h, maxAge, group, strangers, now).Alerts {
 				events := a.events()
 				last := events[len(events)-1].at
 				for _, m := range a.Members {

@@ -14,6 +14,8 @@ import (
 const (
 	maxAge = 24 * time.Hour
 	group  = 10 * time.Minute
+
+	strangers = 3
 )
 
 // noon is when the tests' histories begin; they count in minutes from then.
@@ -74,7 +76,7 @@ func does(m int, act schema.Act, name string, until int) schema.FindingAction {
 // start, the runs that it tells, those that left, how many were held back, when it was told again, its end.
 func summary(h history, at int) string {
 	var b strings.Builder
-	for _, a := range fold(h, maxAge, group, minute(at)).Alerts {
+	for _, a := range fold(h, maxAge, group, strangers, minute(at)).Alerts {
 		fmt.Fprintf(&b, "%s %s %s from %d:", strings.TrimPrefix(a.Name, "Overreach"), a.Partner+"/"+a.Capability, a.Severity, int(a.Started.Sub(noon).Minutes()))
 		for _, m := range a.Members {
 			name := m.run.last().Capability
@@ -336,7 +338,7 @@ func TestWhateverIsToldAndDoneEveryEpisodeFiresInOneAlertUnlessAPersonHoldsItBac
 		now := minute(r.IntN(600))
 		got := map[schema.FindingKey]int{}
 		seen := map[labels]bool{}
-		for _, a := range fold(h, maxAge, group, now).Alerts {
+		for _, a := range fold(h, maxAge, group, strangers, now).Alerts {
 			if !a.fires() {
 				continue
 			}

@@ -17,6 +17,7 @@ import (
 type Config struct {
 	MaxAge        time.Duration // a finding that had been so for longer when it was found pages nobody
 	Group         time.Duration // within it a partner's findings make one alert
+	MaxStrangers  int           // more partners that are not in the registry make one alert
 	Resend        time.Duration // between two messages to an Alertmanager of an alert that goes on
 	Runbooks      string        // base URL of the findings' runbook paths; empty: the path alone
 	Alertmanagers []Alertmanager
@@ -165,8 +166,9 @@ func (n *Notifier) read(ctx context.Context, owned []uint8) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
+	mine := func(partner string) bool { return slices.Contains(owned, schema.Slot(partner)) }
 	h := history{Tellings: slices.DeleteFunc(tellings, func(t schema.Telling) bool {
-		return !slices.Contains(owned, schema.Slot(t.Partner))
+		return !mine(t.Partner) && t.Detector != strangerDetector // how many strangers there are, everybody must know
 	})}
 	ids := map[string]bool{}
 	for _, t := range h.Tellings {
@@ -175,16 +177,17 @@ func (n *Notifier) read(ctx context.Context, owned []uint8) (plan, error) {
 	if h.Actions, err = inChunks(ids, func(ids []string) ([]schema.FindingAction, error) { return n.store.Actions(ctx, ids) }); err != nil {
 		return plan{}, err
 	}
-	f := fold(h, n.cfg.MaxAge, n.cfg.Group, now)
+	f := fold(h, n.cfg.MaxAge, n.cfg.Group, n.cfg.MaxStrangers, now)
+	f.Resolved = slices.DeleteFunc(f.Resolved, func(r *run) bool { return !mine(r.last().Partner) })
 	again, err := n.seenAgain(ctx, f.Resolved, now)
 	if err != nil {
 		return plan{}, err
 	}
 	if len(again) > 0 {
 		h.Actions = append(h.Actions, again...)
-		f = fold(h, n.cfg.MaxAge, n.cfg.Group, now)
+		f = fold(h, n.cfg.MaxAge, n.cfg.Group, n.cfg.MaxStrangers, now)
 	}
-	recent := slices.DeleteFunc(f.Alerts, func(a *alert) bool { return !a.fires() && a.Ended.Before(since) })
+	recent := slices.DeleteFunc(f.Alerts, func(a *alert) bool { return !mine(a.Partner) || !a.fires() && a.Ended.Before(since) })
 	if p.settled, err = n.deliveries(ctx, recent); err != nil {
 		return plan{}, err
 	}

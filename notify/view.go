@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/schema"
 )
 
@@ -54,10 +55,44 @@ func (v view) summary() string {
 	if v.digest() {
 		return line(fmt.Sprintf("%s: %s that had been so for too long to page anyone.", cmp.Or(v.Partner, noName), count(len(v.Members), "finding")))
 	}
+	if v.crowded() {
+		return v.crowdSummary()
+	}
 	if f := v.Findings[v.leadNow()]; f != nil {
 		return sentence(f)
 	}
 	return line(v.Name + " of " + cmp.Or(v.Partner, noName))
+}
+
+// shownStrangers is how many of many strangers are named.
+const shownStrangers = 5
+
+// crowdSummary says how many strangers there are, who the first are, how to list
+// them, and what the two usual causes are.
+func (v view) crowdSummary() string {
+	names, strangers, rest := []string{}, 0, false
+	for _, m := range v.Members {
+		switch partner := m.run.last().Partner; {
+		case m.Left != "" && v.fires():
+		case partner == detectors.Folded:
+			rest = true
+		default:
+			if strangers++; len(names) < shownStrangers {
+				names = append(names, label(partner))
+			}
+		}
+	}
+	text := count(strangers, "partner") + " not in the registry"
+	if rest {
+		text = "More than " + text
+	}
+	if len(names) > 0 {
+		text += ": " + strings.Join(names, ", ")
+	}
+	if more := strangers - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return line(text + ". So many are told as one. Either a producer puts something else into partner, such as a session id: mend the producer or the mapping; or the registry lacks partners: overreach registry init drafts them. overreach findings --detector " + strangerDetector + " --open lists them.")
 }
 
 // sentence is the finding's, in which no name is so long that nothing else is seen.

@@ -54,11 +54,13 @@ func (s *Store) Actions(ctx context.Context, ids []string) ([]schema.FindingActi
 
 // Tellings returns, in the order in which they were told, all that was ever told
 // of the partners of whom something is open, was told since the given time, or
-// was acted upon since then. Partners that are not nil are the only ones asked for.
+// was acted upon since then, and of those that the registry did not know, whenever
+// that was: how many there were decides how they are told. Partners that are not nil are the only ones asked for.
 func (s *Store) Tellings(ctx context.Context, partners []string, since time.Time) ([]schema.Telling, error) {
 	at := fmt.Sprintf("fromUnixTimestamp64Milli(%d, 'UTC')", since.UnixMilli())
 	where := "partner IN (SELECT partner FROM finding_changes GROUP BY partner, id HAVING max(told) >= " + at +
 		" OR argMax(state, (told, offsets)) = 'open' OR id IN (SELECT finding FROM finding_actions WHERE at >= " + at + "))"
+	where = "(" + where + " OR detector = 'unregistered_partner')"
 	if partners != nil {
 		where = in("partner", quoteAll(partners)) + " AND " + where
 	}

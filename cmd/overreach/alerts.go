@@ -19,7 +19,7 @@ const leastSecret = 16
 func (c *Config) alerts() (notify.Config, error) {
 	cfg := notify.Config{
 		MaxAge: time.Duration(c.Alerts.MaxAge), Group: time.Duration(c.Alerts.Group), Resend: time.Duration(c.Alerts.Resend),
-		Runbooks: c.Alerts.Runbooks,
+		Runbooks: c.Alerts.Runbooks, MaxStrangers: c.Alerts.MaxStrangers,
 	}
 	am, hook := c.Alerts.Alertmanager, c.Alerts.Webhook
 	secure, err := am.TLS.client("alerts.alertmanager.tls")

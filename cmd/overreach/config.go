@@ -164,6 +164,11 @@ type AlertsConfig struct {
 	// What is found of one partner within this time is one alert, of the worst of
 	// it; it says how many it stands for.
 	Group Duration `yaml:"group" default:"10m"`
+	// More partners than this that the registry does not know, at once, are one
+	// alert of the partner `(unregistered)`, until none of them is left. So many
+	// names somebody can look at one by one; more have one cause, such as a
+	// producer that puts a session id into `partner`.
+	MaxStrangers int `yaml:"max_strangers" default:"20"`
 	// How often what fires is told to Alertmanager again. It is resolved by
 	// itself an hour after the last time, should all instances be gone.
 	Resend Duration `yaml:"resend" default:"1m"`

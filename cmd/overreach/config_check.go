@@ -103,6 +103,7 @@ func (c *Config) Validate(origins Origins) error {
 	}
 	p.duration("judge.interval", c.Judge.Interval, 100*time.Millisecond, time.Minute)
 	p.number("judge.max_unregistered", c.Judge.MaxUnregistered, 0, 100_000)
+	p.number("alerts.max_strangers", c.Alerts.MaxStrangers, 1, 100_000)
 	p.number("judge.max_apps", c.Judge.MaxApps, 1, 100_000)
 	c.validateAlerts(p)
 	for _, r := range []struct {

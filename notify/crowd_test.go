@@ -1,0 +1,147 @@
+package notify
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/overreach/overreach/schema"
+)
+
+// stranger is a telling of a partner that the registry does not know.
+func stranger(m int, partner string, change schema.Change) schema.Telling {
+	t := says(m, partner, change, schema.Critical)
+	t.Detector, t.Window, t.Cause, t.Period = strangerDetector, "", "unregistered", 0
+	t.ID = t.FindingKey.ID()
+	return t
+}
+
+func TestManyStrangersAreOneAlertUntilNoneIsLeft(t *testing.T) {
+	const isNew, ended, reopened = schema.ChangeNew, schema.ChangeEnded, schema.ChangeReopened
+	f := func(what string, at int, tellings []schema.Telling, want string) {
+		t.Helper()
+		got := summary(history{Tellings: tellings}, at)
+		if !slices.Equal(strings.Fields(got), strings.Fields(want)) {
+			t.Errorf("%s: got\n%swant\n%s", what, got, want)
+		}
+	}
+	few := []schema.Telling{stranger(0, "a", isNew), stranger(1, "b", isNew), stranger(2, "c", isNew)}
+	f("as many as may be are told one by one", 30, few, `
+		UnregisteredPartner a/ critical from 0:
+		UnregisteredPartner b/ critical from 1:
+		UnregisteredPartner c/ critical from 2:`)
+	one := append(slices.Clone(few), stranger(3, "d", isNew))
+	began := `UnregisteredPartner a/ critical from 0: (), to 3: superseded by the
+		UnregisteredPartner b/ critical from 1: (), to 3: superseded by the
+		UnregisteredPartner c/ critical from 2: (), to 3: superseded by the
+		UnregisteredPartner (unregistered)/ critical from 3:`
+	f("one more, and all are one alert", 5, one, began+" , held back 3")
+	around := append(slices.Clone(one), stranger(20, "d", ended), stranger(21, "c", ended), stranger(40, "d", reopened), stranger(60, "e", isNew))
+	text := summary(history{Tellings: around}, 90)
+	if n := strings.Count(text, "from"); n != 4 || strings.Count(text, "(unregistered)") != 1 || strings.Contains(strings.Split(text, "(unregistered)")[1], "to 2") {
+		t.Errorf("a number around the limit begins or ends something:\n%s", text)
+	}
+	over := slices.Clone(around)
+	for i, name := range []string{"a", "b", "d", "e"} {
+		over = append(over, stranger(100+i, name, ended))
+	}
+	text = summary(history{Tellings: over}, 200)
+	if strings.Count(text, "from") != 4 || !strings.Contains(text, "to 103: ended") {
+		t.Errorf("it does not end with the last:\n%s", text)
+	}
+	text = summary(history{Tellings: append(over, stranger(110, "a", reopened))}, 200)
+	if strings.Count(text, "UnregisteredPartner a/ critical from 110") != 1 {
+		t.Errorf("after the crowd one stranger is none of it:\n%s", text)
+	}
+}
+
+func TestAThousandStrangersAtOnceAreOneAlertThatCountsThem(t *testing.T) {
+	var h history
+	for i := range 1001 {
+		h.Tellings = append(h.Tellings, stranger(0, fmt.Sprintf("session-%04d\x1b", i), schema.ChangeNew))
+	}
+	alerts := fold(h, maxAge, group, strangers, minute(30)).Alerts
+	if len(alerts) != 1 || len(alerts[0].Members) != 1001 || alerts[0].HeldBack != 1000 {
+		t.Fatalf("there are %d alerts", len(alerts))
+	}
+	got := view{alert: alerts[0]}.summary()
+	for _, want := range []string{"1001 partners not in the registry: session-", " and 996 more. ", "session id", "overreach registry init", "overreach findings --detector unregistered_partner"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the summary does not say %q: %s", want, got)
+		}
+	}
+	if strings.Contains(got, "\x1b") || strings.Count(got, "session-") != shownStrangers {
+		t.Errorf("names are not escaped, or too many: %q", got)
+	}
+	for i := range h.Tellings {
+		h.Tellings = append(h.Tellings, stranger(40+i%7, h.Tellings[i].Partner, schema.ChangeEnded))
+	}
+	alerts = fold(h, maxAge, group, strangers, minute(100)).Alerts
+	if len(alerts) != 1 || alerts[0].fires() || alerts[0].Because != "ended" {
+		t.Errorf("when all are over there are %d alerts, the first %+v", len(alerts), alerts[0].labels)
+	}
+	// What the judge itself has added up stands for more than one can count.
+	rest := history{Tellings: []schema.Telling{stranger(0, "(unregistered)", schema.ChangeNew), stranger(0, "a", schema.ChangeNew)}}
+	alerts = fold(rest, maxAge, group, strangers, minute(1)).Alerts
+	if got := (view{alert: alerts[0]}).summary(); len(alerts) != 1 || !strings.HasPrefix(got, "More than 1 partner not in the registry: a.") {
+		t.Errorf("with those that the judge adds up: %d alerts, %s", len(alerts), got)
+	}
+}
+
+// Whatever comes later, in whatever order it is read, what was told stays.
+func TestWhatWasToldOfStrangersStaysHoweverTheHistoryGoesOn(t *testing.T) {
+	crowds, compared := 0, 0
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		open := map[string]bool{}
+		var h history
+		for m := range 120 {
+			name := fmt.Sprint("s", r.IntN(8))
+			change := schema.ChangeNew
+			if open[name] {
+				change = schema.ChangeEnded
+			}
+			if r.IntN(3) == 0 {
+				open[name] = !open[name]
+				h.Tellings = append(h.Tellings, stranger(m, name, change))
+			}
+		}
+		now := r.IntN(120)
+		type told struct{ id, from, to, because string }
+		of := func(h history, at, end int) (all []told) {
+			firing := 0
+			for _, a := range fold(h, maxAge, group, strangers, minute(at)).Alerts {
+				if a.crowded() {
+					crowds++
+				} else if a.fires() {
+					firing++
+				}
+				if minute(end).Before(a.Started) {
+					continue
+				}
+				l := told{a.ID, a.Started.String(), a.Ended.String(), a.Because}
+				if a.fires() || a.Ended.After(minute(end)) {
+					l.to, l.because = "", ""
+				}
+				all = append(all, l)
+			}
+			if firing > strangers {
+				t.Fatalf("seed %d: %d alerts of one stranger each", seed, firing)
+			}
+			return all
+		}
+		before := of(until(h, minute(now)), now, now)
+		r.Shuffle(len(h.Tellings), func(i, j int) { h.Tellings[i], h.Tellings[j] = h.Tellings[j], h.Tellings[i] })
+		after := of(h, 200, now)
+		slices.SortFunc(after, func(a, b told) int { return strings.Compare(a.id, b.id) })
+		slices.SortFunc(before, func(a, b told) int { return strings.Compare(a.id, b.id) })
+		if compared += len(before); !slices.Equal(before, after) {
+			t.Fatalf("seed %d: at %d\n%v\nbecame\n%v", seed, now, before, after)
+		}
+	}
+	if crowds < 200 || compared < 500 {
+		t.Errorf("%d crowds and %d alerts say nothing", crowds, compared)
+	}
+}
