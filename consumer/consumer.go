@@ -67,6 +67,7 @@ type Consumer struct {
 
 // New makes a Consumer, which does nothing until Run.
 func New(cfg Config, store Store, log zerolog.Logger, metrics *Metrics) *Consumer {
+	metrics.begin(cfg.Topics)
 	return &Consumer{
 		cfg: cfg, store: store, log: log, metrics: metrics,
 		cluster:    newCluster(&cfg),
@@ -178,6 +179,9 @@ func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool) {
 		}
 	}
 	c.enter(mine, len(c.cluster.known[first]), parts)
+	for _, topic := range c.cfg.Topics {
+		c.metrics.owned.WithLabelValues(topic.Name).Set(float64(len(g.Assignments[topic.Name])))
+	}
 	g.Start(func(generation context.Context) {
 		defer c.exit()
 		c.watch(generation, stale)
@@ -234,6 +238,7 @@ func (c *Consumer) enter(owned []int32, total int, parts []*progress) {
 
 // exit notes that the generation has ended.
 func (c *Consumer) exit() {
+	c.metrics.begin(c.cfg.Topics)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.owned, c.parts, c.outside = nil, nil, time.Now()

@@ -14,6 +14,7 @@ import (
 type Metrics struct {
 	lag        *prometheus.GaugeVec
 	open       *prometheus.GaugeVec
+	owned      *prometheus.GaugeVec
 	headroom   *prometheus.GaugeVec
 	near       *prometheus.GaugeVec
 	records    *prometheus.CounterVec
@@ -63,6 +64,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		lag:      gauge("overreach_lag_records", "Records of a partition that have not been counted yet.", "topic", "partition"),
 		open:     gauge("overreach_open_transaction_records", "Offsets of a partition that nobody may read before a transaction ends.", "topic", "partition"),
+		owned:    gauge("overreach_partitions_owned", "Partitions of a topic that the group has given to this instance. 0 of all topics: it stands by.", "topic"),
 		headroom: gauge("overreach_retention_headroom_records", "Records that Kafka may still delete of a partition before it deletes one that has not been counted; below 0 it has deleted so many.", "topic", "partition"),
 		near:     gauge("overreach_retention_near", "1 where Kafka's retention is about to delete records of a partition that have not been counted, or does so.", "topic", "partition"),
 		records:  counter("overreach_records_total", "Records counted.", "topic"),
@@ -91,13 +93,24 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			ConstLabels: prometheus.Labels{"server": server},
 		}, s.awayFor))
 	}
-	r.MustRegister(errors, m.lag, m.open, m.headroom, m.near, m.records, m.events, m.rejects, m.filtered, m.missing, m.flush, m.keys, m.rebalances, m.stopped)
+	r.MustRegister(errors, m.lag, m.open, m.owned, m.headroom, m.near, m.records, m.events, m.rejects, m.filtered, m.missing, m.flush, m.keys, m.rebalances, m.stopped)
 	return m
+}
+
+// begin shows the topics of an instance that owns nothing yet: a rate of nothing is
+// 0, not absent.
+func (m *Metrics) begin(topics []Topic) {
+	for _, t := range topics {
+		m.owned.WithLabelValues(t.Name).Set(0)
+		for _, c := range []*prometheus.CounterVec{m.records, m.events, m.filtered, m.missing} {
+			c.WithLabelValues(t.Name)
+		}
+	}
 }
 
 // forget drops what was polled of a partition.
 func (m *Metrics) forget(partition prometheus.Labels) {
-	for _, g := range []*prometheus.GaugeVec{m.lag, m.open, m.headroom, m.near} {
+	for _, g := range []*prometheus.GaugeVec{m.lag, m.open, m.owned, m.headroom, m.near} {
 		g.Delete(partition)
 	}
 }

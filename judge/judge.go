@@ -107,22 +107,27 @@ func (j *Judge) Run(ctx context.Context) error {
 	ticker := time.NewTicker(j.cfg.Interval)
 	defer ticker.Stop()
 	j.health.works()
+	j.metrics.upToDate() // a judge that never gets a round done stands still since now
 	for {
-		err := j.Round(ctx, false)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil && j.health.fails():
-			j.slots = nil // read again where it stands
-			j.logger.Warn().Err(err).Msg("judging failed; trying again until it works, nothing is missed")
-		case err == nil && j.health.works():
-			j.logger.Info().Msg("judging works again")
-		}
+		j.attempt(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		}
+	}
+}
+
+// attempt is a round whose failure is said, where the one before it did not fail.
+func (j *Judge) attempt(ctx context.Context) {
+	err := j.Round(ctx, false)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && j.health.fails():
+		j.slots = nil // read again where it stands
+		j.logger.Warn().Err(err).Msg("judging failed; trying again until it works, nothing is missed")
+	case err == nil && len(j.slots) > 0 && j.health.works():
+		j.logger.Info().Msg("judging works again")
 	}
 }
 
@@ -134,6 +139,10 @@ func (j *Judge) Round(ctx context.Context, all bool) error {
 		return err
 	}
 	if len(j.slots) == 0 {
+		if j.health.idles() {
+			j.lastRound = started
+			j.metrics.upToDate()
+		}
 		return nil
 	}
 	r, err := j.begin(ctx)
@@ -254,6 +263,7 @@ func (j *Judge) every(tier schema.Tier) time.Duration {
 // from the least on, which comes out the same.
 func (j *Judge) takeSlots(ctx context.Context) error {
 	slots := j.log.Slots()
+	j.metrics.slots.Set(float64(len(slots)))
 	if j.at != nil && slices.Equal(slots, j.slots) {
 		return nil
 	}

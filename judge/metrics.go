@@ -17,6 +17,7 @@ type Metrics struct {
 	strangers    prometheus.Gauge
 	foldedNames  prometheus.Gauge
 	changesTold  *prometheus.CounterVec
+	slots        prometheus.Gauge
 	lastFinished prometheus.Gauge
 }
 
@@ -46,10 +47,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "overreach_judge_changes_total", Help: "What was told of findings.",
 		}, []string{"detector", "change", "severity"}),
 		lastFinished: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "overreach_judge_last_round_timestamp_seconds", Help: "When the last round of judging ended well, seconds since 1970.",
+			Name: "overreach_judge_last_round_timestamp_seconds", Help: "When the last round of judging ended well, seconds since 1970. A round without slots ends well, too.",
+		}),
+		slots: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overreach_judge_slots", Help: "Slots of partners that this instance judges. 0: it stands by.",
 		}),
 	}
-	r.MustRegister(m.rounds, m.watermarkAt, m.lag, m.delay, m.strangers, m.foldedNames, m.changesTold, m.lastFinished)
+	r.MustRegister(m.rounds, m.watermarkAt, m.lag, m.delay, m.strangers, m.foldedNames, m.changesTold, m.lastFinished, m.slots)
 	return m
 }
 
@@ -58,8 +62,11 @@ func (m *Metrics) round(took, delay time.Duration, watermark, latest int64) {
 	m.delay.Set(delay.Seconds())
 	m.watermarkAt.Set(float64(watermark))
 	m.lag.Set(float64(latest - watermark))
-	m.lastFinished.SetToCurrentTime()
+	m.upToDate()
 }
+
+// upToDate notes that nothing waits to be judged that could have been.
+func (m *Metrics) upToDate() { m.lastFinished.SetToCurrentTime() }
 
 func (m *Metrics) unregistered(named int, folded uint64) {
 	m.strangers.Set(float64(named))

@@ -16,6 +16,27 @@ type health struct {
 	mu      sync.Mutex
 	ended   time.Time // when a round last ended well; zero before Run
 	failing time.Time // since when they fail; zero where they do not
+	idle    time.Time // since when rounds find no slots; zero where the last one had some
+}
+
+// sharedOut is longer than the group takes to share out its partitions anew: meanwhile
+// nobody has slots.
+const sharedOut = time.Minute
+
+// idles notes a round that had no slots, so nothing to do, and reports whether that is all
+// there is to say: rounds that failed just before are not over because the group is shared
+// out anew.
+func (h *health) idles() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.idle.IsZero() {
+		h.idle = time.Now()
+	}
+	if !h.failing.IsZero() && time.Since(h.idle) < sharedOut {
+		return false
+	}
+	h.ended, h.failing = time.Now(), time.Time{}
+	return true
 }
 
 // works notes that a round ended well, and reports whether the ones before failed.
@@ -23,7 +44,7 @@ func (h *health) works() (again bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	again = !h.failing.IsZero()
-	h.ended, h.failing = time.Now(), time.Time{}
+	h.ended, h.failing, h.idle = time.Now(), time.Time{}, time.Time{}
 	return again
 }
 
@@ -38,6 +59,7 @@ func (h *health) moves() {
 func (h *health) fails() (first bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.idle = time.Time{}
 	if first = h.failing.IsZero(); first {
 		h.failing = time.Now()
 	}

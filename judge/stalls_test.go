@@ -34,8 +34,19 @@ func TestTheJudgeStandsStillWhereItsRoundsFailOrNoneEnds(t *testing.T) {
 	if got := j.Stalls()[0].Since; !got.Equal(since) {
 		t.Errorf("it stands still since %v, not since %v", got, since)
 	}
+	if j.health.idles() {
+		t.Error("a round without slots just after one that failed ends the failure")
+	}
+	is("between two generations", "judge: its rounds fail; the log says why")
 	if !j.health.works() || j.health.works() {
 		t.Error("only the first round that works again is news")
 	}
 	is("where they work again", "")
+	j.health.fails()
+	j.health.idles()
+	j.health.idle = time.Now().Add(-sharedOut)
+	if !j.health.idles() {
+		t.Error("an instance that has come to stand by still fails")
+	}
+	is("where it has come to stand by", "")
 }

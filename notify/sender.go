@@ -125,6 +125,7 @@ func (s *sender) run(ctx context.Context) {
 			return
 		case s.plan = <-s.plans:
 			if wait := time.Until(notBefore); wait > 0 {
+				s.metrics.undelivered(s.name, s.oldest()) // it ages meanwhile, or is another's to tell
 				timer.Reset(wait)
 				continue
 			}
