@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager kafka test-containers security deploy release docs bench bench-nab bench-detect load torture python-client notebook mutate fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager promtool kafka test-containers security deploy release docs bench bench-nab bench-detect load torture python-client notebook mutate fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,10 +31,13 @@ engine: ## Fetch the ClickHouse engine's library, once
 alertmanager: ## Build the Alertmanager that tests run against, once
 	@scripts/build-alertmanager.sh
 
+promtool: ## Build the promtool that evaluates the alert rules in tests, once
+	@scripts/build-promtool.sh
+
 kafka: ## Fetch the Apache Kafka that tests run against, once; needs Java 17 and Maven
 	@scripts/fetch-kafka.sh
 
-test: build engine alertmanager ## Run every test, with the race detector where there is a C compiler
+test: build engine alertmanager promtool ## Run every test, with the race detector where there is a C compiler
 	@scripts/test.sh
 
 test-containers: build engine ## Run the tests on an Apache Kafka in containers; makes images where none can be pulled

@@ -5,7 +5,6 @@
 set -eu
 
 cd "$(dirname "$0")/.."
-pin=$PWD/scripts/prometheus
 tools=$PWD/.tools
 
 fail() {
@@ -13,15 +12,7 @@ fail() {
 	exit 1
 }
 
-# The stamp is the pin itself. Without service discovery promtool is half as large.
-if ! { [ -x "$tools/promtool" ] && cmp -s "$pin/go.sum" "$tools/promtool.sum"; }; then
-	echo "deploy: building promtool into .tools/, once, in some minutes"
-	mkdir -p "$tools"
-	rm -f "$tools/promtool.sum"
-	CGO_ENABLED=0 go -C "$pin" build -tags remove_all_sd -trimpath -ldflags '-s -w' -o "$tools/promtool" github.com/prometheus/prometheus/cmd/promtool ||
-		fail "go build failed, its words are above; check that Go reaches its module proxy, and try again"
-	cp "$pin/go.sum" "$tools/promtool.sum"
-fi
+scripts/build-promtool.sh
 "$tools/promtool" check rules --lint=all --lint-fatal deploy/prometheus/overreach.rules.yml
 (cd deploy/prometheus && "$tools/promtool" test rules overreach.test.yml)
 

@@ -43,11 +43,17 @@ func (s *servers) makeAgain(partitions int) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	made, err := client.CreateTopics(s.t.Context(), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{
-		{Topic: wholeTopic, NumPartitions: partitions, ReplicationFactor: 1},
+	s.makeTopic(wholeTopic, partitions)
+}
+
+// makeTopic makes a topic.
+func (s *servers) makeTopic(name string, partitions int) {
+	s.t.Helper()
+	made, err := s.admin().CreateTopics(s.t.Context(), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{
+		{Topic: name, NumPartitions: partitions, ReplicationFactor: 1},
 	}})
 	if err == nil {
-		err = made.Errors[wholeTopic]
+		err = made.Errors[name]
 	}
 	if err != nil {
 		s.t.Fatal(err)
