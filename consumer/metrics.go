@@ -110,7 +110,7 @@ func (m *Metrics) begin(topics []Topic) {
 
 // forget drops what was polled of a partition.
 func (m *Metrics) forget(partition prometheus.Labels) {
-	for _, g := range []*prometheus.GaugeVec{m.lag, m.open, m.owned, m.headroom, m.near} {
+	for _, g := range []*prometheus.GaugeVec{m.lag, m.open, m.headroom, m.near} {
 		g.Delete(partition)
 	}
 }
