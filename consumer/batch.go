@@ -7,8 +7,12 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// outlineBytes bounds the outline that is kept of a reject.
-const outlineBytes = 1024
+// outlineBytes bounds the outline that is kept of a reject; outlineOfLarge stands
+// for that of a record which is too large to be held, and so to be kept.
+const (
+	outlineBytes   = 1024
+	outlineOfLarge = "(not read)"
+)
 
 // batch is what was read of one partition since the last flush: the offsets
 // [from, next), their raw rows, rejects and delta. Memory is kept from batch to
@@ -66,7 +70,14 @@ func (b *batch) full(l *Limits) bool {
 
 // add reads a record into the batch.
 func (b *batch) add(r *record) {
-	events, rejects, filtered := b.reader.Read(r.value, r.time)
+	var events []schema.Event
+	var rejects []schema.ItemReject
+	filtered := 0
+	if r.large == nil {
+		events, rejects, filtered = b.reader.Read(r.value, r.time)
+	} else {
+		rejects = []schema.ItemReject{{Reject: *schema.RecordTooLarge(r.large.size)}}
+	}
 	for i := range events {
 		b.addEvent(r.offset, &events[i])
 	}
@@ -113,7 +124,12 @@ func (b *batch) addReject(r *record, why *schema.ItemReject) {
 	if b.keepRaw {
 		raw = string(why.Part)
 	}
-	outline := b.reader.Outline(why.Part, outlineBytes)
+	outline, size := outlineOfLarge, int64(len(r.value))
+	if r.large == nil {
+		outline = b.reader.Outline(why.Part, outlineBytes)
+	} else {
+		size = r.large.size
+	}
 	b.bytes += bytesAnEvent + bytesAName*int64(len(raw)+len(outline)+len(why.Detail))
 	j := &b.rejects
 	j.Offset = append(j.Offset, r.offset)
@@ -123,7 +139,7 @@ func (b *batch) addReject(r *record, why *schema.ItemReject) {
 	j.Detail = append(j.Detail, why.Detail)
 	j.Outline = append(j.Outline, outline)
 	j.Raw = append(j.Raw, raw)
-	j.Size = append(j.Size, int64(len(r.value)))
+	j.Size = append(j.Size, size)
 }
 
 // word returns a text that many events share.

@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/compress"
 	"github.com/segmentio/kafka-go/protocol"
 	fetchapi "github.com/segmentio/kafka-go/protocol/fetch"
 )
@@ -24,7 +22,7 @@ const (
 	fetchBytes   = 1 << 20
 	fetchWait    = 250 * time.Millisecond // how long a broker may wait for the first record
 	fetchTimeout = 30 * time.Second
-	keptBuffer   = 8 << 20 // buffers above this are given back after use
+	keptBuffer   = 8 << 20 // responses above this are given back after use
 )
 
 // record is one Kafka record. Its value is valid until the next fetch.
@@ -32,6 +30,13 @@ type record struct {
 	offset int64
 	time   int64 // milliseconds since 1970
 	value  []byte
+	large  *large // not nil: the value has more than schema.MaxRecord bytes, and is not held
+}
+
+// large is what is known of a value that is not held.
+type large struct {
+	size int64  // in bytes
+	crc  uint32 // CRC-32C
 }
 
 // fingerprint tells one record from another that lies at the same offset in
@@ -45,10 +50,14 @@ type fingerprint struct {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func (r *record) fingerprint() fingerprint {
+	if r.large != nil {
+		return fingerprint{offset: r.offset, time: r.time, crc: r.large.crc}
+	}
 	return fingerprint{offset: r.offset, time: r.time, crc: crc32.Checksum(r.value, castagnoli)}
 }
 
-// chunk is what one fetch brought.
+// chunk is what one fetch brought, or a piece of it: no piece takes more memory
+// than window and chunkRecords allow, however much a response inflates to.
 type chunk struct {
 	records []record // ascending offsets, none below the one asked for, none of an aborted transaction
 	next    int64    // where to go on: past compacted and aborted records and control batches too
@@ -77,10 +86,15 @@ type fetcher struct {
 	partition int32
 
 	response []byte // reused
-	inflated []byte // reused
 	records  []record
 	aborted  []transaction // that begin behind what was read so far, by first offset
 	aborting []int64       // producers within one of them
+
+	asked int64      // where the response begins
+	held  chunk      // next is where the rest of the response goes on; its records are not set
+	rest  []byte     // batches of the response that are not begun
+	batch openBatch  // the one that is begun
+	in    recordData // its records
 }
 
 // readCommitted has a broker hand out nothing from a transaction that has not
@@ -89,8 +103,35 @@ type fetcher struct {
 const readCommitted = 1
 
 // next returns what follows from offset on, waiting up to fetchWait for the
-// first record. kafka.OffsetOutOfRange says that the log does not hold offset.
+// first record. kafka.OffsetOutOfRange says that the log does not hold offset,
+// *unreadable that what is there cannot be decoded. The first fetch may take
+// several calls to hand over.
 func (f *fetcher) next(ctx context.Context, offset int64) (chunk, error) {
+	c, err := f.goOn(ctx, offset)
+	if err != nil {
+		f.drop()
+		return chunk{}, fmt.Errorf("fetching %s/%d from offset %d: %w", f.topic, f.partition, offset, err)
+	}
+	return c, nil
+}
+
+// goOn hands over the next piece of what is held, or fetches.
+func (f *fetcher) goOn(ctx context.Context, offset int64) (chunk, error) {
+	if f.pending() && f.held.next == offset {
+		if c, err := f.piece(offset); err != nil || c.next > offset {
+			return c, err
+		}
+	}
+	raw, err := f.ask(ctx, offset)
+	if err != nil {
+		return chunk{}, err
+	}
+	return f.parse(raw, offset)
+}
+
+// ask fetches from an offset on, and drops what is held.
+func (f *fetcher) ask(ctx context.Context, offset int64) (*rawResponse, error) {
+	f.drop()
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 
@@ -116,36 +157,46 @@ func (f *fetcher) next(ctx context.Context, offset int64) (chunk, error) {
 	f.response = nil // where the call is given up, kafka-go may still write into it
 	res, err := f.transport.RoundTrip(ctx, f.cluster.addr, req)
 	if err != nil {
-		return chunk{}, fmt.Errorf("fetching %s/%d from offset %d: %w", f.topic, f.partition, offset, err)
+		return nil, err
 	}
 	raw := res.(*rawResponse)
 	if cap(raw.body) <= keptBuffer {
 		f.response = raw.body
 	}
-	c, err := f.parse(raw, offset)
-	if err != nil {
-		return chunk{}, fmt.Errorf("fetching %s/%d from offset %d: %w", f.topic, f.partition, offset, err)
-	}
-	return c, nil
+	return raw, nil
 }
 
-// parse reads a response of one topic and partition.
+// parse reads a response of one topic and partition, and returns its first piece.
 func (f *fetcher) parse(raw *rawResponse, offset int64) (chunk, error) {
+	f.drop()
+	c, batches, err := f.open(raw, offset)
+	if err != nil {
+		return chunk{}, err
+	}
+	f.asked, f.held, f.rest = offset, c, batches
+	if len(batches) == 0 {
+		return c, nil
+	}
+	return f.piece(offset)
+}
+
+// open reads what comes before the batches of a response, and returns them too.
+func (f *fetcher) open(raw *rawResponse, offset int64) (chunk, []byte, error) {
 	d := reader{b: raw.body}
 	d.skip(4) // correlation
 	d.skip(4) // throttle time
 	if raw.version >= 7 {
 		if code := d.int16(); code != 0 {
-			return chunk{}, kafka.Error(code)
+			return chunk{}, nil, kafka.Error(code)
 		}
 		d.skip(4) // session
 	}
 	if topics := d.int32(); topics != 1 {
-		return chunk{}, fmt.Errorf("response holds %d topics, asked for one", topics)
+		return chunk{}, nil, fmt.Errorf("response holds %d topics, asked for one", topics)
 	}
 	d.skip(int(d.int16())) // topic
 	if partitions := d.int32(); partitions != 1 {
-		return chunk{}, fmt.Errorf("response holds %d partitions, asked for one", partitions)
+		return chunk{}, nil, fmt.Errorf("response holds %d partitions, asked for one", partitions)
 	}
 	d.skip(4) // partition
 	code := d.int16()
@@ -165,168 +216,17 @@ func (f *fetcher) parse(raw *rawResponse, offset int64) (chunk, error) {
 	if raw.version >= 11 {
 		d.skip(4) // preferred replica
 	}
+	if kafka.Error(code) == kafka.InvalidMessage { // the broker itself cannot read its log there
+		return chunk{}, nil, &unreadable{kind: badBatch, offset: offset, log: c, err: kafka.InvalidMessage}
+	}
 	if code != 0 {
-		return chunk{}, kafka.Error(code)
+		return chunk{}, nil, kafka.Error(code)
 	}
-	size := int(d.int32())
+	batches := d.take(max(0, int(d.int32())))
 	if d.bad {
-		return chunk{}, errors.New("response is cut off")
+		return chunk{}, nil, errors.New("response is cut off")
 	}
-	f.records, f.inflated = f.records[:0], f.inflated[:0]
-	if cap(f.inflated) > keptBuffer {
-		f.inflated = nil
-	}
-	if size > 0 {
-		if err := f.parseBatches(d.take(size), offset, &c); err != nil {
-			return chunk{}, err
-		}
-	}
-	c.records = f.records
-	return c, nil
-}
-
-// A batch begins with its base offset, length, leader epoch, magic and CRC; the
-// length counts what follows it.
-const (
-	batchPrefix = 8 + 4
-	batchHeader = batchPrefix + 4 + 1 + 4 + 2 + 4 + 8 + 8 + 8 + 2 + 4 + 4
-	crcStart    = batchPrefix + 4 + 1 + 4
-)
-
-// parseBatches adds the records of all whole batches in b; the broker cuts the
-// last one off where the limit of bytes falls.
-func (f *fetcher) parseBatches(b []byte, offset int64, c *chunk) error {
-	whole := 0
-	for len(b) >= batchPrefix {
-		length := batchPrefix + int(int32(binary.BigEndian.Uint32(b[8:])))
-		if length < batchPrefix+5 {
-			return fmt.Errorf("a batch of %d bytes is too short", length)
-		}
-		if length > len(b) {
-			break
-		}
-		if magic := b[batchPrefix+4]; magic != 2 {
-			return fmt.Errorf("message format %d of before Kafka 0.11 is not read: "+
-				"set the topic's log.message.format.version to 0.11 or later and produce again", magic)
-		}
-		if length < batchHeader {
-			return fmt.Errorf("a batch of %d bytes is too short", length)
-		}
-		if err := f.parseBatch(b[:length], offset, c); err != nil {
-			return err
-		}
-		b = b[length:]
-		whole++
-	}
-	if whole == 0 {
-		return errors.New("broker sent less than one whole batch")
-	}
-	return nil
-}
-
-func (f *fetcher) parseBatch(b []byte, offset int64, c *chunk) error {
-	base := int64(binary.BigEndian.Uint64(b))
-	sum := binary.BigEndian.Uint32(b[crcStart-4:])
-	if got := crc32.Checksum(b[crcStart:], castagnoli); got != sum {
-		return fmt.Errorf("the batch at offset %d has CRC %08x, its header says %08x", base, got, sum)
-	}
-	h := reader{b: b[crcStart:batchHeader]}
-	attributes := protocol.Attributes(h.int16())
-	last := base + int64(h.int32())
-	firstTime := h.int64()
-	maxTime := h.int64()
-	producer := h.int64()
-	h.skip(2 + 4) // epoch, sequence
-	count := int(h.int32())
-
-	c.next = max(c.next, last+1)
-	aborted := attributes.Transactional() && f.aborts(producer, last, attributes.Control())
-	if aborted || attributes.Control() || last < offset {
-		return nil
-	}
-	payload := b[batchHeader:]
-	if codec := attributes.Compression(); codec != compress.None {
-		var err error
-		if payload, err = f.inflate(codec, payload); err != nil {
-			return fmt.Errorf("the %s batch at offset %d: %w", codec, base, err)
-		}
-	}
-	logAppendTime := attributes&(1<<3) != 0
-	d := reader{b: payload}
-	for range count {
-		d.varint() // length
-		d.skip(1)  // attributes
-		t := firstTime + d.varint()
-		if logAppendTime {
-			t = maxTime
-		}
-		r := record{offset: base + d.varint(), time: t}
-		d.skip(max(0, int(d.varint()))) // key
-		r.value = d.take(max(0, int(d.varint())))
-		for range d.varint() { // headers
-			d.skip(max(0, int(d.varint())))
-			d.skip(max(0, int(d.varint())))
-			if d.bad {
-				break
-			}
-		}
-		if d.bad {
-			return fmt.Errorf("the batch at offset %d ends within a record", base)
-		}
-		if r.offset < offset {
-			continue
-		}
-		if n := len(f.records); n > 0 && r.offset <= f.records[n-1].offset {
-			return fmt.Errorf("offset %d comes after offset %d", r.offset, f.records[n-1].offset)
-		}
-		f.records = append(f.records, r)
-	}
-	return nil
-}
-
-// aborts reports whether a producer's transactional batch that ends at an offset
-// is part of an aborted transaction. A control batch ends the producer's: what it
-// writes from there on is another one.
-func (f *fetcher) aborts(producer, last int64, control bool) bool {
-	for len(f.aborted) > 0 && f.aborted[0].first <= last {
-		f.aborting = append(f.aborting, f.aborted[0].producer)
-		f.aborted = f.aborted[1:]
-	}
-	if len(f.aborting) == 0 {
-		return false
-	}
-	is := slices.Contains(f.aborting, producer)
-	if control {
-		f.aborting = slices.DeleteFunc(f.aborting, func(p int64) bool { return p == producer })
-	}
-	return is
-}
-
-// inflate decompresses a batch behind what was decompressed before. Values that
-// point into an older array stay as they are when the buffer moves.
-func (f *fetcher) inflate(c compress.Compression, payload []byte) ([]byte, error) {
-	codec := c.Codec()
-	if codec == nil {
-		return nil, errors.New("unknown compression")
-	}
-	r := codec.NewReader(bytes.NewReader(payload))
-	start := len(f.inflated)
-	out := slices.Grow(f.inflated, 4*len(payload))
-	for {
-		n, err := r.Read(out[len(out):cap(out)])
-		out = out[:len(out)+n]
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("decompressing: %w", err), r.Close())
-		}
-		if len(out) == cap(out) {
-			out = slices.Grow(out, cap(out))
-		}
-	}
-	f.inflated = out
-	return out[start:], r.Close()
+	return c, batches, nil
 }
 
 // rawFetch is a fetch request whose response is kept as it came.

@@ -227,7 +227,7 @@ func FuzzFetchAgainstAnotherClient(f *testing.F) {
 			}, &res.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
 			var read []record
 			for _, r := range theirs.Records {
-				read = append(read, record{r.Offset, r.Timestamp.UnixMilli(), r.Value})
+				read = append(read, record{offset: r.Offset, time: r.Timestamp.UnixMilli(), value: r.Value})
 			}
 			if theirs.Err != nil || !slices.EqualFunc(c.records, read, same) {
 				t.Fatalf("from %d: read %v, franz-go reads %v (%v)", offset, c.records, read, theirs.Err)

@@ -44,6 +44,7 @@ type partition struct {
 // what it holds; what it cannot flush the next owner reads again.
 func (p *partition) run(ctx, write context.Context) {
 	defer p.metrics.keys.Delete(p.progress.labels())
+	defer p.fetch.drop()
 	err := p.work(ctx, write)
 	switch {
 	case err == nil:

@@ -23,7 +23,7 @@ type Decoder struct {
 // allocation.
 func (d *Decoder) Decode(record []byte, e *Event) *Reject {
 	if len(record) > MaxRecord {
-		return tooLarge(record)
+		return RecordTooLarge(int64(len(record)))
 	}
 	if decodeFast(record, e) {
 		return nil
@@ -103,8 +103,10 @@ func (d *Decoder) set(e *Event, m member, kind kind, raw []byte) *Reject {
 	return reject(WrongType, "%s is %s, expected %s", memberNames[m], kind, m.expected())
 }
 
-func tooLarge(record []byte) *Reject {
-	return reject(TooLarge, "the record has %d bytes, more than %d: send smaller records, or more of them", len(record), MaxRecord)
+// RecordTooLarge is what a record of more than MaxRecord bytes is, whatever it
+// holds.
+func RecordTooLarge(bytes int64) *Reject {
+	return reject(TooLarge, "the record has %d bytes, more than %d: send smaller records, or more of them", bytes, MaxRecord)
 }
 
 // isPlain reports whether a quoted string means itself.

@@ -64,7 +64,7 @@ func (m *mapper) read(record []byte, recordMs int64) ([]Event, []ItemReject, int
 	m.scratch, m.decoded = m.scratch[:0], m.decoded[:0]
 	var why *Reject
 	if len(record) > MaxRecord {
-		why = tooLarge(record)
+		why = RecordTooLarge(int64(len(record)))
 	} else {
 		why = m.spread(levelRecord, record)
 	}

@@ -63,9 +63,9 @@ type TopicConfig struct {
 	// Whether it is read for its past alone, so that it does not hold back the
 	// clock by which the other topics are judged.
 	Backfill bool `yaml:"backfill"`
-	// Whether records that cannot be read are kept whole with the reason. They
-	// may hold user ids; without it only the names and types of their members are
-	// kept.
+	// Whether records that cannot be read are kept whole with the reason, up to 4
+	// MiB. They may hold user ids; without it only the names and types of their
+	// members are kept.
 	KeepRaw bool `yaml:"keep_raw"`
 }
 
