@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type batch struct {
 	last       fingerprint // of the last record read, in this batch or before
 	bytes      int64       // of memory that it takes, beside its delta
 	counts     counts
+	why        []string // what is unreadable could not be decoded; ascending
 	delta      *delta
 	access     schema.AccessRows
 	rejects    schema.RejectRows
@@ -39,6 +41,7 @@ type counts struct {
 	records, missing, events, rejected, filtered uint64
 	firstEvent, lastEvent                        int64
 	lastRecord                                   int64 // Kafka's own time of a record
+	unreadable                                   uint64
 }
 
 func newBatch(key HashKey, topic Topic, limits schema.TimeLimits) *batch {
@@ -52,7 +55,7 @@ func newBatch(key HashKey, topic Topic, limits schema.TimeLimits) *batch {
 
 // open empties the batch and lets it begin at an offset.
 func (b *batch) open(from int64) {
-	b.from, b.next, b.opened, b.bytes, b.counts = from, from, time.Time{}, 0, counts{}
+	b.from, b.next, b.opened, b.bytes, b.counts, b.why = from, from, time.Time{}, 0, counts{}, nil
 	b.delta.reset()
 	clear(b.words)
 	resetAccess(&b.access)
@@ -90,6 +93,16 @@ func (b *batch) add(r *record) {
 	b.counts.filtered += uint64(filtered)
 	b.counts.lastRecord = max(b.counts.lastRecord, r.time)
 	b.next = r.offset + 1
+}
+
+// pass goes on to an offset behind what cannot be decoded.
+func (b *batch) pass(to int64, why kind) {
+	b.counts.unreadable += uint64(to - b.next) //nolint:gosec // to lies behind it
+	if !slices.Contains(b.why, string(why)) {
+		b.why = append(b.why, string(why))
+		slices.Sort(b.why)
+	}
+	b.next = to
 }
 
 func (b *batch) addEvent(offset int64, e *schema.Event) {
@@ -182,6 +195,7 @@ func (b *batch) marker(r schema.Range, mixed bool) schema.Marker {
 		Rejected: b.counts.rejected, Filtered: b.counts.filtered,
 		FirstEvent: b.counts.firstEvent, LastEvent: b.counts.lastEvent,
 		LastRecord: b.counts.lastRecord, Minutes: b.delta.minutes(),
+		Unreadable: b.counts.unreadable, Why: b.why,
 		Mixed: mixed,
 	}
 }

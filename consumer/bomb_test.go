@@ -167,7 +167,7 @@ func TestABatchThatInflatesToMuchTakesLittleMemory(t *testing.T) {
 	for codec, p := range packers {
 		for shape, records := range shapes {
 			t.Run(codec+" "+shape, func(t *testing.T) {
-				raw := rawResponseOf(0, packedBatch(t, p.number, p.writer, records...))
+				raw := rawResponseOf(packedBatch(t, p.number, p.writer, records...))
 				next := int64(0)
 				grown := heapPeak(func() {
 					readAll(t, raw, func(r *record) {
@@ -205,7 +205,7 @@ func TestARecordThatIsTooLargeIsARejectWithItsSize(t *testing.T) {
 	} {
 		b := newBatch(testKey, Topic{Name: "access", KeepRaw: true}, schema.DefaultTimeLimits())
 		b.open(0)
-		readAll(t, rawResponseOf(0, body), b.add)
+		readAll(t, rawResponseOf(body), b.add)
 		j := b.rejects
 		if b.counts.records != 1 || b.counts.rejected != 1 || len(j.Reason) != 1 || j.Reason[0] != string(schema.TooLarge) ||
 			j.Size[0] != size || j.Time[0] < 0 || j.Outline[0] != outlineOfLarge || j.Raw[0] != "" {
@@ -224,7 +224,7 @@ func TestABatchThatLiesAboutItsSizeAllocatesNothing(t *testing.T) {
 	} {
 		grown := heapPeak(func() {
 			var f fetcher
-			_, err := f.parse(rawResponseOf(0, sealedBatch(2, 1, []byte(payload))), 0)
+			_, err := f.parse(rawResponseOf(sealedBatch(2, 1, []byte(payload))), 0)
 			var bad *unreadable
 			if !errors.As(err, &bad) || bad.kind != badCompression {
 				t.Errorf("%s: %v", name, err)
@@ -249,7 +249,7 @@ func TestAZstdFrameOfAGreatWindowIsReadByOneDecoderAtATime(t *testing.T) {
 		}
 	}
 	records := []bombRecord{{value: 1 << 20}, {value: 20 << 20}, {value: 7}}
-	raw := rawResponseOf(0, packedBatch(t, 4, great(64<<20), records...))
+	raw := rawResponseOf(packedBatch(t, 4, great(64<<20), records...))
 	var all sync.WaitGroup
 	grown := heapPeak(func() {
 		for range 4 {
@@ -273,7 +273,7 @@ func TestAZstdFrameOfAGreatWindowIsReadByOneDecoderAtATime(t *testing.T) {
 	}
 	t.Logf("the heap grew by %d MB", grown>>20)
 	var f fetcher
-	_, err := f.parse(rawResponseOf(0, packedBatch(t, 4, great(256<<20), bombRecord{value: 300 << 20})), 0)
+	_, err := f.parse(rawResponseOf(packedBatch(t, 4, great(256<<20), bombRecord{value: 300 << 20})), 0)
 	var bad *unreadable
 	if !errors.As(err, &bad) || bad.kind != badCompression {
 		t.Errorf("a window above the greatest gave %v", err)

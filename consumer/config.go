@@ -22,6 +22,10 @@ type Config struct {
 	Group   string         // the consumer group
 	Topics  []Topic        // the partitions of the first share the judge's slots out
 
+	// UnreadableAfter is how long a partition stands before records that cannot be
+	// decoded until it passes them. 0: until Store.Skips says so.
+	UnreadableAfter time.Duration
+
 	Start       Start // where a partition begins that neither the group nor the tables know
 	Limits      Limits
 	TimeLimits  schema.TimeLimits

@@ -41,6 +41,9 @@ type Store interface {
 	HasRaw(ctx context.Context, r schema.Range) (bool, error)
 	// HasRejects reports whether the rejects of a range are there.
 	HasRejects(ctx context.Context, r schema.Range) (bool, error)
+	// Skips reports whether somebody wants that passed which a partition stands
+	// before at an offset, since it cannot be decoded.
+	Skips(ctx context.Context, p schema.Partition, offset int64) (bool, error)
 }
 
 // Consumer is this instance's part of the group.
@@ -55,7 +58,9 @@ type Consumer struct {
 	joining    waiter        // for what it takes to begin a generation
 	connected  chan struct{} // closed once the cluster has answered
 	drain      atomic.Bool
-	lastFlush  time.Duration // how long a flush may outlive its generation
+	lastFlush  time.Duration               // how long a flush may outlive its generation
+	pace       time.Duration               // of attempts at what cannot be decoded
+	stalls     map[schema.Partition]*stall // of this instance's partitions, now or before
 
 	mu      sync.Mutex
 	streams []Stream    // in force, in the order of the configuration
@@ -76,6 +81,8 @@ func New(cfg Config, store Store, log zerolog.Logger, metrics *Metrics) *Consume
 		outside:    time.Now(),
 		connected:  make(chan struct{}),
 		lastFlush:  5 * time.Second,
+		pace:       stallPace,
+		stalls:     map[schema.Partition]*stall{},
 	}
 }
 
@@ -200,8 +207,12 @@ func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool) {
 }
 func (c *Consumer) newPartition(topic Topic, stream Stream, id int32, limits Limits, g *kafka.Generation) *partition {
 	log := c.log.With().Str("topic", topic.Name).Int32("partition", id).Logger()
+	named := schema.Partition{Stream: stream.Name, Partition: id}
+	if c.stalls[named] == nil {
+		c.stalls[named] = &stall{}
+	}
 	return &partition{
-		cfg: &c.cfg, topic: topic, stream: stream, id: schema.Partition{Stream: stream.Name, Partition: id}, label: partitionLabel(id), limits: limits,
+		cfg: &c.cfg, topic: topic, stream: stream, id: named, stall: c.stalls[named], pace: c.pace, label: partitionLabel(id), limits: limits,
 		store: c.store, cluster: c.cluster, metrics: c.metrics,
 		kafka: c.kafka, clickhouse: c.clickhouse,
 		log:      log,

@@ -90,11 +90,12 @@ type fetcher struct {
 	aborted  []transaction // that begin behind what was read so far, by first offset
 	aborting []int64       // producers within one of them
 
-	asked int64      // where the response begins
-	held  chunk      // next is where the rest of the response goes on; its records are not set
-	rest  []byte     // batches of the response that are not begun
-	batch openBatch  // the one that is begun
-	in    recordData // its records
+	asked  int64 // where the response begins
+	detour detour
+	held   chunk      // next is where the rest of the response goes on; its records are not set
+	rest   []byte     // batches of the response that are not begun
+	batch  openBatch  // the one that is begun
+	in     recordData // its records
 }
 
 // readCommitted has a broker hand out nothing from a transaction that has not
@@ -122,7 +123,11 @@ func (f *fetcher) goOn(ctx context.Context, offset int64) (chunk, error) {
 			return c, err
 		}
 	}
-	raw, err := f.ask(ctx, offset)
+	at := offset
+	if f.detour.to == offset {
+		at = f.detour.by
+	}
+	raw, err := f.ask(ctx, at)
 	if err != nil {
 		return chunk{}, err
 	}

@@ -41,7 +41,7 @@ func rawBatch(base int64, attributes int16, lastDelta int32, values ...string) [
 }
 
 // rawResponseOf wraps record batches as fetch version 11 does.
-func rawResponseOf(code int16, batches []byte) *rawResponse {
+func rawResponseOf(batches []byte) *rawResponse {
 	b := make([]byte, 8)
 	b = binary.BigEndian.AppendUint16(b, 0) // error
 	b = append(b, make([]byte, 4)...)
@@ -49,7 +49,7 @@ func rawResponseOf(code int16, batches []byte) *rawResponse {
 	b = append(binary.BigEndian.AppendUint16(b, 1), 't')
 	b = binary.BigEndian.AppendUint32(b, 1)
 	b = append(b, make([]byte, 4)...)
-	b = binary.BigEndian.AppendUint16(b, uint16(code))
+	b = binary.BigEndian.AppendUint16(b, 0)          // no error
 	b = binary.BigEndian.AppendUint64(b, 99)         // high watermark
 	b = binary.BigEndian.AppendUint64(b, 99)         // last stable offset
 	b = append(b, make([]byte, 8)...)                // log start
@@ -67,7 +67,7 @@ func TestAFetchSkipsWhatWasNotAskedForAndGoesOnPastWhatIsNotThere(t *testing.T) 
 	batches = append(batches, rawBatch(54, 0, 4)...)                    // all of it was
 	batches = append(batches, rawBatch(59, 0, 1, "cut", "off")[:70]...) // where the limit fell
 	var f fetcher
-	c, err := f.parse(rawResponseOf(0, batches), 42)
+	c, err := f.parse(rawResponseOf(batches), 42)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestADamagedBatchIsAnErrorAndNoRecord(t *testing.T) {
 		b := rawBatch(40, 0, 1, "a", "b")
 		b[i] ^= 0x40
 		var f fetcher
-		c, err := f.parse(rawResponseOf(0, b), 40)
+		c, err := f.parse(rawResponseOf(b), 40)
 		// The base offset, the length and the leader's epoch lie outside the CRC.
 		if err == nil && i >= batchPrefix+4 {
 			t.Errorf("with byte %d damaged: %d records", i, len(c.records))
@@ -104,7 +104,7 @@ func FuzzFetch(f *testing.F) {
 			binary.BigEndian.PutUint32(batches[crcStart-4:], crc32.Checksum(batches[crcStart:], castagnoli))
 		}
 		var fetch fetcher
-		c, err := fetch.parse(rawResponseOf(0, batches), offset)
+		c, err := fetch.parse(rawResponseOf(batches), offset)
 		if err != nil {
 			return
 		}

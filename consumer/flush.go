@@ -33,8 +33,14 @@ func (p *partition) flush(ctx context.Context) error {
 		return err
 	}
 	mixed := false
-	if p.redo != nil {
-		mixed = p.redo.by != mine.by
+	switch {
+	case p.redo == nil && b.counts.unreadable > 0: // it is all of the batch
+		mine.why = kind(b.why[0])
+	case p.redo == nil:
+	case p.redo.why != "":
+		mine = *p.redo
+	default:
+		mixed = p.redo.by != mine.by || b.counts.unreadable > 0 // before, all of it could be decoded
 		mine = *p.redo
 		if mixed { // for good: what this attempt leaves, one as it was pinned must not take for its own
 			mine.by = byMixed

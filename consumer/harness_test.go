@@ -35,6 +35,7 @@ type memory struct {
 	usage     map[schema.Range]schema.UsageRows
 	markers   []schema.Marker
 	rawWrites int // inserts of raw rows that were tried
+	skips     map[schema.Partition]int64
 	fail      func(step string) error
 }
 
@@ -82,6 +83,13 @@ func (m *memory) HasRejects(_ context.Context, r schema.Range) (bool, error) {
 	defer m.mu.Unlock()
 	_, ok := m.rejects[r]
 	return ok, m.step("has rejects")
+}
+
+func (m *memory) Skips(_ context.Context, p schema.Partition, offset int64) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, is := m.skips[p]
+	return is && at == offset, m.step("skips")
 }
 
 func (m *memory) InsertAccess(_ context.Context, r schema.Range, rows *schema.AccessRows) error {
@@ -318,10 +326,11 @@ func (m *memory) chained(t *testing.T) counts {
 		c.records += k.Records
 		c.events += k.Events
 		c.missing += k.Missing
+		c.unreadable += k.Unreadable
 		c.rejected += k.Rejected
 		c.filtered += k.Filtered
-		if k.Records+k.Missing > uint64(k.To-k.From) {
-			t.Fatalf("%v: the marker from %d to %d says %d records and %d missing", k.Partition, k.From, k.To, k.Records, k.Missing)
+		if k.Records+k.Missing+k.Unreadable > uint64(k.To-k.From) || (k.Unreadable > 0) != (len(k.Why) > 0) {
+			t.Fatalf("%v: the marker from %d to %d says %d records, %d missing and %d unreadable %q", k.Partition, k.From, k.To, k.Records, k.Missing, k.Unreadable, k.Why)
 		}
 	}
 	for p, ks := range byPartition {
@@ -353,6 +362,11 @@ func broker(t testing.TB, opts ...kfake.Opt) string {
 // produce writes values to a partition of the topic access, in order.
 func produce(t testing.TB, addr string, partition int, compression kafka.Compression, values ...[]byte) {
 	t.Helper()
+	produceTo(t, addr, "access", partition, compression, values...)
+}
+
+func produceTo(t testing.TB, addr, topic string, partition int, compression kafka.Compression, values ...[]byte) {
+	t.Helper()
 	tr := &kafka.Transport{}
 	defer tr.CloseIdleConnections()
 	client := kafka.Client{Addr: kafka.TCP(addr), Transport: tr}
@@ -367,7 +381,7 @@ func produce(t testing.TB, addr string, partition int, compression kafka.Compres
 			records = append(records, kafka.Record{Value: kafka.NewBytes(v), Time: time.UnixMilli(day1 + 86400_000)})
 		}
 		res, err := client.Produce(t.Context(), &kafka.ProduceRequest{
-			Topic: "access", Partition: partition, RequiredAcks: kafka.RequireAll, Compression: compression,
+			Topic: topic, Partition: partition, RequiredAcks: kafka.RequireAll, Compression: compression,
 			Records: kafka.NewRecordReader(records...),
 		})
 		if err == nil {
@@ -428,6 +442,7 @@ func newTestConsumer(cfg Config, store Store) (*Consumer, *syncBuffer) {
 	log := &syncBuffer{}
 	c := New(cfg, store, zerolog.New(log), NewMetrics(prometheus.NewRegistry()))
 	c.lastFlush = time.Second
+	c.pace = 50 * time.Millisecond
 	return c, log
 }
 

@@ -22,6 +22,9 @@ type Metrics struct {
 	rejects    *prometheus.CounterVec
 	filtered   *prometheus.CounterVec
 	missing    *prometheus.CounterVec
+	unreadable *prometheus.CounterVec // attempts
+	passed     *prometheus.CounterVec
+	stands     *prometheus.GaugeVec
 	flush      *prometheus.HistogramVec
 	keys       *prometheus.GaugeVec
 	rebalances prometheus.Counter
@@ -62,16 +65,19 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
 	}
 	m := &Metrics{
-		lag:      gauge("overreach_lag_records", "Records of a partition that have not been counted yet.", "topic", "partition"),
-		open:     gauge("overreach_open_transaction_records", "Offsets of a partition that nobody may read before a transaction ends.", "topic", "partition"),
-		owned:    gauge("overreach_partitions_owned", "Partitions of a topic that the group has given to this instance. 0 of all topics: it stands by.", "topic"),
-		headroom: gauge("overreach_retention_headroom_records", "Records that Kafka may still delete of a partition before it deletes one that has not been counted; below 0 it has deleted so many.", "topic", "partition"),
-		near:     gauge("overreach_retention_near", "1 where Kafka's retention is about to delete records of a partition that have not been counted, or does so.", "topic", "partition"),
-		records:  counter("overreach_records_total", "Records counted.", "topic"),
-		events:   counter("overreach_events_total", "Events counted: accesses and attempts.", "topic"),
-		rejects:  counter("overreach_rejects_total", "Items that did not become events.", "topic", "reason"),
-		filtered: counter("overreach_filtered_total", "Items that a mapping's filter left out.", "topic"),
-		missing:  counter("overreach_missing_records_total", "Offsets that Kafka no longer had when they were to be read.", "topic"),
+		lag:        gauge("overreach_lag_records", "Records of a partition that have not been counted yet.", "topic", "partition"),
+		open:       gauge("overreach_open_transaction_records", "Offsets of a partition that nobody may read before a transaction ends.", "topic", "partition"),
+		owned:      gauge("overreach_partitions_owned", "Partitions of a topic that the group has given to this instance. 0 of all topics: it stands by.", "topic"),
+		headroom:   gauge("overreach_retention_headroom_records", "Records that Kafka may still delete of a partition before it deletes one that has not been counted; below 0 it has deleted so many.", "topic", "partition"),
+		near:       gauge("overreach_retention_near", "1 where Kafka's retention is about to delete records of a partition that have not been counted, or does so.", "topic", "partition"),
+		records:    counter("overreach_records_total", "Records counted.", "topic"),
+		events:     counter("overreach_events_total", "Events counted: accesses and attempts.", "topic"),
+		rejects:    counter("overreach_rejects_total", "Items that did not become events.", "topic", "reason"),
+		filtered:   counter("overreach_filtered_total", "Items that a mapping's filter left out.", "topic"),
+		missing:    counter("overreach_missing_records_total", "Offsets that Kafka no longer had when they were to be read.", "topic"),
+		unreadable: counter("overreach_unreadable_errors_total", "Attempts to read a record batch that could not be decoded.", "topic", "kind"),
+		passed:     counter("overreach_unreadable_records_total", "Offsets that were passed since their records could not be decoded.", "topic"),
+		stands:     gauge("overreach_partition_unreadable", "1 while a partition stands before records that cannot be decoded.", "topic", "partition"),
 		flush: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "overreach_flush_seconds", Help: "How long a batch takes from its pin until its marker is written.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 2, 12),
@@ -93,7 +99,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			ConstLabels: prometheus.Labels{"server": server},
 		}, s.awayFor))
 	}
-	r.MustRegister(errors, m.lag, m.open, m.owned, m.headroom, m.near, m.records, m.events, m.rejects, m.filtered, m.missing, m.flush, m.keys, m.rebalances, m.stopped)
+	r.MustRegister(errors, m.lag, m.open, m.owned, m.headroom, m.near, m.records, m.events, m.rejects, m.filtered, m.missing, m.unreadable, m.passed, m.stands, m.flush, m.keys, m.rebalances, m.stopped)
 	return m
 }
 
@@ -102,7 +108,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 func (m *Metrics) begin(topics []Topic) {
 	for _, t := range topics {
 		m.owned.WithLabelValues(t.Name).Set(0)
-		for _, c := range []*prometheus.CounterVec{m.records, m.events, m.filtered, m.missing} {
+		for _, c := range []*prometheus.CounterVec{m.records, m.events, m.filtered, m.missing, m.passed} {
 			c.WithLabelValues(t.Name)
 		}
 	}
@@ -121,6 +127,7 @@ func (m *Metrics) counted(topic string, c *counts, rejects *schema.RejectRows) {
 	m.events.WithLabelValues(topic).Add(float64(c.events))
 	m.filtered.WithLabelValues(topic).Add(float64(c.filtered))
 	m.missing.WithLabelValues(topic).Add(float64(c.missing))
+	m.passed.WithLabelValues(topic).Add(float64(c.unreadable))
 	for _, reason := range rejects.Reason {
 		m.rejects.WithLabelValues(topic, reason).Inc()
 	}

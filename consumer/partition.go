@@ -38,6 +38,8 @@ type partition struct {
 	redo    *pin  // the range to write again, exactly
 	settled int64 // the offset last committed
 	fetched int64 // all below is here, though not all of it may be in the batch
+	stall   *stall
+	pace    time.Duration // of attempts at what cannot be decoded
 }
 
 // run works until the generation ends. Then it has until write ends to flush
@@ -45,6 +47,7 @@ type partition struct {
 func (p *partition) run(ctx, write context.Context) {
 	defer p.metrics.keys.Delete(p.progress.labels())
 	defer p.fetch.drop()
+	defer p.metrics.stands.DeleteLabelValues(p.topic.Name, p.label) // the next owner says whether it stands
 	err := p.work(ctx, write)
 	switch {
 	case err == nil:
@@ -71,20 +74,34 @@ func (p *partition) work(ctx, write context.Context) error {
 		return err
 	}
 	p.point(pointTaken)
+	p.stall.sure, p.stall.tried = false, false // so that it is said to whom this generation gives the partition
 	p.batch.open(next.from)
 	p.tell()
 	p.redo = next.redo
 	if p.redo != nil {
 		p.log.Info().Int64("from", p.redo.from).Int64("to", p.redo.to).Msg("finishing the batch that was begun before")
+		if p.redo.why != "" { // nobody has to look at it again
+			p.batch.pass(p.redo.to, p.redo.why)
+			if err := p.flush(write); err != nil {
+				return err
+			}
+		}
 	}
 	for {
-		c, err := p.next(ctx)
+		c, bad, err := p.next(ctx)
 		if ctx.Err() != nil {
 			break
+		}
+		if bad != nil {
+			err = p.standBefore(ctx, write, bad)
 		}
 		if err != nil {
 			return err
 		}
+		if bad != nil {
+			continue
+		}
+		p.goesOn()
 		p.fetched = c.next
 		p.tell()
 		if err := p.take(write, &c); err != nil {
@@ -114,11 +131,13 @@ func (p *partition) work(ctx, write context.Context) error {
 	return nil
 }
 
-// next fetches what follows. Where the log no longer holds it the chunk is empty
-// and goes on where the log begins; what lies between is missing.
-func (p *partition) next(ctx context.Context) (chunk, error) {
+// next fetches what follows, or says that it cannot be decoded. Where the log no
+// longer holds it the chunk is empty and goes on where the log begins; what lies
+// between is missing.
+func (p *partition) next(ctx context.Context) (chunk, *unreadable, error) {
 	from := p.batch.next
 	var c chunk
+	var bad *unreadable
 	var missing int64
 	failed := false
 	err := p.patiently(ctx, p.kafka, func(ctx context.Context) error {
@@ -132,6 +151,9 @@ func (p *partition) next(ctx context.Context) (chunk, error) {
 			}
 		}
 		c, err = p.fetch.next(ctx, from)
+		if errors.As(err, &bad) {
+			return nil // Kafka has answered as it should
+		}
 		if !errors.Is(err, kafka.OffsetOutOfRange) {
 			failed = failed || err != nil
 			return err
@@ -155,7 +177,7 @@ func (p *partition) next(ctx context.Context) (chunk, error) {
 		p.log.Warn().Int64("from", from).Int64("to", c.next).
 			Msg("Kafka no longer has these records; the marker says how many are missing")
 	}
-	return c, err
+	return c, bad, err
 }
 
 // sameTopic makes sure that the topic is still the one whose life is in force. An

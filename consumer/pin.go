@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,13 +24,17 @@ import (
 //
 //	overreach/1 to=1200 day=2026-11-24 by=1f0c… last=1199,1700000000000,9ae0daaf
 //
-// and epoch=2 behind it in a later life of the topic than the first.
+// and epoch=2 behind it in a later life of the topic than the first, and
+// unreadable=bad_crc behind that where none of the range could be decoded: nobody
+// looks at it again. A binary that does not know this takes the commit for one
+// without a pin, and tries to read the range.
 type pin struct {
 	from, to int64
 	day      schema.Day
 	epoch    uint32      // of the stream: offsets of another one say nothing
 	by       string      // fingerprint of mapping, key and binary; or byMixed
 	last     fingerprint // its offset is -1 where there is none
+	why      kind        // it could not be decoded; empty where it could
 }
 
 const pinVersion = "overreach/1"
@@ -44,6 +49,9 @@ func (p *pin) String() string {
 	if p.epoch > 1 {
 		text += fmt.Sprintf(" epoch=%d", p.epoch)
 	}
+	if p.why != "" {
+		text += " unreadable=" + string(p.why)
+	}
 	return text
 }
 
@@ -51,7 +59,15 @@ func (p *pin) String() string {
 // another program made has no pin.
 func parsePin(from int64, text string) (pin, bool) {
 	fields := strings.Fields(text)
-	epoch := uint64(1)
+	epoch, why := uint64(1), kind("")
+	if n := len(fields); n > 5 {
+		if text, named := strings.CutPrefix(fields[n-1], "unreadable="); named {
+			if why = kind(text); !slices.Contains(kinds, why) {
+				return pin{}, false
+			}
+			fields = fields[:n-1]
+		}
+	}
 	if len(fields) == 6 {
 		text, named := strings.CutPrefix(fields[5], "epoch=")
 		var err error
@@ -83,7 +99,7 @@ func parsePin(from int64, text string) (pin, bool) {
 	if errors.Join(err1, err2, err3, err4, err5) != nil || to < from {
 		return pin{}, false
 	}
-	return pin{from: from, to: to, day: day, epoch: uint32(epoch), by: values[2],
+	return pin{from: from, to: to, day: day, epoch: uint32(epoch), by: values[2], why: why,
 		last: fingerprint{offset: offset, time: ms, crc: uint32(crc)}}, true
 }
 

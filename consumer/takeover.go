@@ -163,6 +163,11 @@ func (p *partition) checkIdentity(ctx context.Context, want fingerprint) error {
 	if errors.Is(err, kafka.OffsetOutOfRange) {
 		return nil // deleted meanwhile
 	}
+	var bad *unreadable
+	if errors.As(err, &bad) {
+		p.log.Warn().Err(bad).Int64("offset", want.offset).Msg("the record that was read last cannot be decoded any more, so nothing says whether it is still the same; going on")
+		return nil
+	}
 	if err != nil || len(c.records) == 0 || c.records[0].offset != want.offset {
 		return err // compacted away: nothing to compare with
 	}

@@ -3,14 +3,15 @@ package detectors
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
 )
 
-// DataGap finds records that were gone from Kafka before they were counted. It is
-// about no partner but about everybody: what was lost might have been anyone's.
+// DataGap finds records that were gone from Kafka before they were counted, or that
+// could not be decoded. It is about no partner but about everybody: what was lost might have been anyone's.
 // What makes it is what reading met, so a replay of the whole log has none.
 type DataGap struct{}
 
@@ -34,11 +35,15 @@ func (DataGap) BlindSpots() string {
 func (DataGap) Watches(*schema.Registry, string) []string { return nil }
 
 // Key is the key of the finding that a gap belongs to: one for a partition and
-// day of pin.
+// day of pin, for what was missing and for what could not be decoded.
 func (d DataGap) Key(g *schema.Gap) schema.FindingKey {
+	what := "missing"
+	if g.Why != "" {
+		what = "unreadable"
+	}
 	return schema.FindingKey{
 		Detector: d.Name(), Partner: Coverage, Period: g.Pinned,
-		Cause: fmt.Sprintf("missing in %s/%d", g.Stream, g.Partition.Partition),
+		Cause: fmt.Sprintf("%s in %s/%d", what, g.Stream, g.Partition.Partition),
 	}
 }
 
@@ -72,6 +77,9 @@ func (d DataGap) Judge(_ *schema.Registry, q usage.Question, a usage.Answer) (sc
 	for _, g := range a.Gaps[1:] {
 		all.From, all.To, all.First = min(all.From, g.From), max(all.To, g.To), min(all.First, g.First)
 		all.Missing += g.Missing
+		if !strings.Contains(all.Why, g.Why) {
+			all.Why += ", " + g.Why
+		}
 		if all.Last == 0 || g.Last == 0 {
 			all.Last = 0 // no event after one of them
 		} else {
@@ -108,6 +116,10 @@ func (DataGap) sentence(g *schema.Gap, f *schema.Finding) string {
 	}
 	if when == "" {
 		when = " at any time"
+	}
+	if g.Why != "" {
+		return fmt.Sprintf("%s of %s partition %d (within offsets %d to %d) could not be decoded (%s) and were passed: counts of what happened%s UTC may be too low, for every partner, and a zero is no proof.",
+			count(g.Missing, "offset", "offsets"), g.Stream, g.Partition.Partition, g.From, g.To, g.Why, when)
 	}
 	return fmt.Sprintf("Kafka no longer had %s of %s partition %d (offsets %d to %d) when they were to be read: counts of what happened%s UTC may be too low, for every partner, and a zero is no proof.",
 		count(g.Missing, "record", "records"), g.Stream, g.Partition.Partition, g.From, g.To, when)

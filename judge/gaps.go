@@ -10,7 +10,7 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// judgeGaps reads what is missing from the log wherever that may have changed,
+// judgeGaps reads what was not counted of the log wherever that may have changed,
 // finds the gaps, and has findings that are known already say whether they are
 // complete. Times are narrowed when the events after a gap come, so gaps are read
 // until those have.
@@ -18,7 +18,7 @@ func (r *round) judgeGaps(ctx context.Context) error {
 	j := r.judge
 	missing, partial := uint64(0), slices.ContainsFunc(j.gaps, func(g schema.Gap) bool { return g.Last == 0 })
 	for _, e := range r.extents {
-		missing += e.Missing
+		missing += e.Missing + e.Unreadable
 	}
 	if j.gapsRead && missing == j.missing && !partial {
 		return nil

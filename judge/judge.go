@@ -84,7 +84,7 @@ type Judge struct {
 	tookAmid  time.Duration // the last round amid a pass over closed buckets
 	watermark int64
 	gaps      []schema.Gap // of what was read, where gapsRead
-	missing   uint64       // offsets that were when they were read
+	missing   uint64       // offsets that were when they were read, or unreadable
 	gapsRead  bool
 	gapSince  map[schema.Partition]time.Time
 

@@ -111,7 +111,7 @@ type Finding struct {
 
 	Contributors []Contributor
 	Complete     bool   // nothing that it rests on was missing from the log
-	Missing      uint64 // records known to be missing in its period
+	Missing      uint64 // records known to be missing in its period, or that could not be decoded
 	Registry     string // SHA-256 of the registry it was judged by
 	Owner        string // who answers for the partner
 	Purpose      string // what the partner declared

@@ -67,12 +67,14 @@ type Marker struct {
 	Mixed      bool     // written by an attempt under another mapping, key or binary than its pin's
 }
 
-// Gap is what Kafka no longer had when a batch was to be read. When the lost
-// records happened is not known: anywhere from the events before them in their
-// partition to those after.
+// Gap is what was not counted of a range: Kafka no longer had it when it was to be
+// read, or it could not be decoded. When the lost records happened is not known:
+// anywhere from the events before them in their partition to those after. A range
+// that has both has two gaps.
 type Gap struct {
 	Range          // the batch that met it; without offsets where Merged
-	Missing uint64 // offsets that the broker no longer had
+	Missing uint64 // offsets that were not counted
+	Why     string // why they could not be decoded, as in "bad_batch, bad_crc"; empty: the broker no longer had them
 	First   int64  // least event time that they may have, milliseconds since 1970; 0: no event before them
 	Last    int64  // greatest; 0: no event after them yet
 	Merged  bool   // the batch's marker has expired, and the month of its pin stands for it

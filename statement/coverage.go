@@ -1,6 +1,8 @@
 package statement
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/overreach/overreach/schema"
@@ -115,6 +117,12 @@ func merge(a, b schema.Marker) schema.Marker {
 	a.Records += b.Records
 	a.Missing += b.Missing
 	a.Events += b.Events
+	a.Unreadable += b.Unreadable
+	for _, why := range b.Why {
+		if !slices.Contains(a.Why, why) {
+			a.Why = slices.Sorted(slices.Values(append(a.Why[:len(a.Why):len(a.Why)], why)))
+		}
+	}
 	a.Rejected += b.Rejected
 	a.Filtered += b.Filtered
 	if a.FirstEvent == 0 || b.FirstEvent != 0 && b.FirstEvent < a.FirstEvent {
@@ -144,6 +152,9 @@ func (c Coverage) WhyNot() []string {
 	}
 	if n := c.Total.Missing; n > 0 {
 		why = append(why, number(n, "record is", "records are")+" missing")
+	}
+	if n := c.Total.Unreadable; n > 0 {
+		why = append(why, number(n, "record", "records")+" could not be decoded ("+strings.Join(c.Total.Why, ", ")+")")
 	}
 	if n := c.Total.Rejected; n > 0 {
 		why = append(why, number(n, "item was", "items were")+" rejected")

@@ -86,9 +86,9 @@ func TestWhatAZeroRestsOnIsSaidInWords(t *testing.T) {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 	}
-	f("this rests on 1,010 records of 2 partitions, offsets 0 to 999 and 5 to 14, of which none is missing and none was rejected.",
+	f("this rests on 1,010 records of 2 partitions, offsets 0 to 999 and 5 to 14, of which none is missing, none was unreadable and none was rejected.",
 		120, 130, month(0, 0, 1000, 100, 190), month(1, 5, 15, 101, 190))
-	f("this rests on 10 records of 1 partition, offsets 0 to 9, of which none is missing and none was rejected; proved from 1970-04-11, where what was read begins, until 1970-07-10, where what was read ends.",
+	f("this rests on 10 records of 1 partition, offsets 0 to 9, of which none is missing, none was unreadable and none was rejected; proved from 1970-04-11, where what was read begins, until 1970-07-10, where what was read ends.",
 		90, 200, month(0, 0, 10, 100, 190))
 	spoilt := missing(month(0, 0, 10, 100, 190), 1)
 	spoilt.Rejected, spoilt.Mixed = 2, true

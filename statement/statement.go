@@ -150,7 +150,7 @@ func (c Coverage) Sentence() string {
 	if !ok {
 		return "not provable, since " + strings.Join(c.WhyNot(), " and ") + "; " + rests + "."
 	}
-	rests += ", of which none is missing and none was rejected"
+	rests += ", of which none is missing, none was unreadable and none was rejected"
 	var partly []string
 	if from.After(c.asked.from) {
 		partly = append(partly, "from "+moment(from)+", where what was read begins")

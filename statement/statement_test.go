@@ -66,7 +66,7 @@ func TestThePageSaysWhatWasDoneWithoutARightAndWhatWasNeverDone(t *testing.T) {
 	s := of(t, "bank")
 	md, html := render(t, s.Markdown), render(t, s.HTML)
 	for _, want := range []string{
-		"bank may delete bank and deleted 0 times between 1970-04-21 and 1970-04-30 (2 attempts were refused); this rests on 1,000 records of 1 partition, offsets 0 to 999, of which none is missing and none was rejected.",
+		"bank may delete bank and deleted 0 times between 1970-04-21 and 1970-04-30 (2 attempts were refused); this rests on 1,000 records of 1 partition, offsets 0 to 999, of which none is missing, none was unreadable and none was rejected.",
 		"34 on 3 days: the grant ended 1970-04-26",
 		"from 1970-04-01 to 1970-04-26: bank",
 		"bank still uses it.",

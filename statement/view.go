@@ -23,7 +23,7 @@ type view struct {
 	Charts       []chart
 	Findings     []findingView
 	Rests        string
-	Proof        bool // nothing missing, rejected or mixed
+	Proof        bool // nothing missing, unreadable, rejected or mixed
 	Partitions   []partitionView
 	Cannot       []string
 	Colophon     string
@@ -40,7 +40,7 @@ type scopeView struct {
 
 type findingView struct{ Severity, Detector, Sentence, First, State, ID string }
 
-type partitionView struct{ Stream, Partition, Offsets, Records, Missing, Rejected, Filtered string }
+type partitionView struct{ Stream, Partition, Offsets, Records, Missing, Unreadable, Rejected, Filtered string }
 
 func (s *Statement) view() view {
 	v := view{
@@ -87,7 +87,7 @@ func (s *Statement) view() view {
 			offsets = thousands(uint64(p.From)) + " to " + thousands(uint64(p.To-1)) //nolint:gosec // offsets are not negative
 		}
 		v.Partitions = append(v.Partitions, partitionView{p.Stream, strconv.Itoa(int(p.Partition.Partition)), offsets,
-			thousands(p.Records), thousands(p.Missing), thousands(p.Rejected), thousands(p.Filtered)})
+			thousands(p.Records), thousands(p.Missing), thousands(p.Unreadable), thousands(p.Rejected), thousands(p.Filtered)})
 	}
 	registry := "no registry was loaded"
 	if s.RegistryOrdinal > 0 {
@@ -134,9 +134,9 @@ func (s *Statement) rests() string {
 		return "Nothing was read and judged yet: no number on this page is proof of anything."
 	}
 	t := c.Total
-	text := fmt.Sprintf("%s of %s that may hold events of this time were read, with events from %s to %s (UTC): %s. %s missing, %s rejected.",
+	text := fmt.Sprintf("%s of %s that may hold events of this time were read, with events from %s to %s (UTC): %s. %s missing, %s unreadable, %s rejected.",
 		number(t.Records, "record", "records"), number(uint64(len(c.Partitions)), "partition", "partitions"), moment(c.Begins), moment(c.Ends),
-		number(t.Events, "event", "events"), number(t.Missing, "record is", "records are"), number(t.Rejected, "item was", "items were"))
+		number(t.Events, "event", "events"), number(t.Missing, "record is", "records are"), number(t.Unreadable, "record is", "records are"), number(t.Rejected, "item was", "items were"))
 	if why := c.WhyNot(); len(why) > 0 {
 		return text + " So no zero on this page is proof: " + strings.Join(why, ", and ") + ", and whose they were is not known."
 	}

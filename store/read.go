@@ -245,7 +245,8 @@ func (s *Store) Unregistered(ctx context.Context, registered []string, limit int
 	return slices.Clip(names), all - uint64(len(names)), nil
 }
 
-// Gaps returns every gap of what was read, by stream, partition and offset.
+// Gaps returns every gap of what was read, by stream, partition and offset: what
+// was missing, and what could not be decoded.
 // Where the markers of batches are no longer kept, the sum of the month of their
 // pin stands for them.
 func (s *Store) Gaps(ctx context.Context) ([]schema.Gap, error) {
@@ -253,10 +254,11 @@ func (s *Store) Gaps(ctx context.Context) ([]schema.Gap, error) {
 		WITH
 			toDateTime64(0, 3, 'UTC') AS never,
 			toDateTime64('2200-01-01 00:00:00', 3, 'UTC') AS none,
-			(SELECT groupUniqArray((stream, partition)) FROM usage WHERE kind = 'month' AND missing > 0) AS torn,
+			(SELECT groupUniqArray((stream, partition)) FROM usage WHERE kind = 'month' AND (missing > 0 OR unreadable > 0)) AS torn,
 			batches AS
 			(
 				SELECT stream, partition, from_offset, max(to_offset) AS to, max(u.pinned) AS pinned, sum(u.missing) AS missing,
+					sum(u.unreadable) AS unreadable, arrayStringConcat(arraySort(groupUniqArrayArray(u.unreadable_why)), ', ') AS why,
 					min(u.first_event) AS first, max(u.last_event) AS last
 				FROM usage AS u
 				WHERE kind = 'range' AND has(torn, (stream, partition))
@@ -264,10 +266,10 @@ func (s *Store) Gaps(ctx context.Context) ([]schema.Gap, error) {
 			),
 			spans AS
 			(
-				SELECT stream, partition, from_offset, to, pinned, missing, least(a, b) AS start, greatest(a, b) AS stop
+				SELECT stream, partition, from_offset, to, pinned, missing, unreadable, why, least(a, b) AS start, greatest(a, b) AS stop
 				FROM
 				(
-					SELECT stream, partition, from_offset, to, pinned, missing,
+					SELECT stream, partition, from_offset, to, pinned, missing, unreadable, why,
 						least(first, ifNull(anyLast(nullIf(last, never)) OVER forwards, never)) AS a,
 						greatest(last, ifNull(anyLast(nullIf(first, none)) OVER backwards, none)) AS b
 					FROM batches
@@ -279,6 +281,7 @@ func (s *Store) Gaps(ctx context.Context) ([]schema.Gap, error) {
 			months AS
 			(
 				SELECT stream, partition, toDate(bucket, 'UTC') AS month, sum(u.missing) AS missing,
+					sum(u.unreadable) AS unreadable, arrayStringConcat(arraySort(groupUniqArrayArray(u.unreadable_why)), ', ') AS why,
 					min(u.first_event) AS start, max(u.last_event) AS stop
 				FROM usage AS u
 				WHERE kind = 'month' AND has(torn, (stream, partition))
@@ -286,20 +289,21 @@ func (s *Store) Gaps(ctx context.Context) ([]schema.Gap, error) {
 			),
 			expired AS
 			(
-				SELECT m.stream AS stream, m.partition AS partition, m.month AS month, m.missing - b.missing AS missing, m.start AS start, m.stop AS stop
+				SELECT m.stream AS stream, m.partition AS partition, m.month AS month, m.missing - b.missing AS missing, m.unreadable - b.unreadable AS unreadable, m.why AS why, m.start AS start, m.stop AS stop
 				FROM months AS m
-				LEFT JOIN (SELECT stream, partition, toStartOfMonth(pinned) AS month, sum(missing) AS missing FROM batches GROUP BY stream, partition, month) AS b
+				LEFT JOIN (SELECT stream, partition, toStartOfMonth(pinned) AS month, sum(missing) AS missing, sum(unreadable) AS unreadable FROM batches GROUP BY stream, partition, month) AS b
 				ON m.stream = b.stream AND m.partition = b.partition AND m.month = b.month
 			)
-		SELECT stream, partition, from_offset, to, pinned, toUInt64(missing), toUnixTimestamp64Milli(start), toUnixTimestamp64Milli(nullIf(stop, none)), merged
+		SELECT stream, partition, from_offset, to, pinned, toUInt64(lost.1), lost.2, toUnixTimestamp64Milli(start), toUnixTimestamp64Milli(nullIf(stop, none)), merged
 		FROM
 		(
-			SELECT stream, partition, from_offset, to, pinned, toInt64(missing) AS missing, start, stop, false AS merged FROM spans
+			SELECT stream, partition, from_offset, to, pinned, toInt64(missing) AS missing, toInt64(unreadable) AS unreadable, why, start, stop, false AS merged FROM spans
 			UNION ALL
-			SELECT stream, partition, 0, 0, month, toInt64(missing), start, stop, true FROM expired
+			SELECT stream, partition, 0, 0, month, toInt64(missing), toInt64(unreadable), why, start, stop, true FROM expired
 		)
-		WHERE missing > 0
-		ORDER BY stream, partition, pinned, from_offset, merged`)
+		ARRAY JOIN [(missing, ''), (unreadable, why)] AS lost
+		WHERE lost.1 > 0
+		ORDER BY stream, partition, pinned, from_offset, merged, lost.2`)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is missing: %w", s.explain(err))
 	}
@@ -308,7 +312,7 @@ func (s *Store) Gaps(ctx context.Context) ([]schema.Gap, error) {
 		var g schema.Gap
 		var pinned time.Time
 		var last *int64
-		if err := rows.Scan(&g.Stream, &g.Partition.Partition, &g.From, &g.To, &pinned, &g.Missing, &g.First, &last, &g.Merged); err != nil {
+		if err := rows.Scan(&g.Stream, &g.Partition.Partition, &g.From, &g.To, &pinned, &g.Missing, &g.Why, &g.First, &last, &g.Merged); err != nil {
 			return err
 		}
 		g.Pinned = schema.DayOf(pinned)

@@ -295,6 +295,60 @@ func TestMissingRecordsLieBetweenTheBatchesAroundThem(t *testing.T) {
 	}
 }
 
+func TestWhatCouldNotBeDecodedIsAGapThatSaysWhy(t *testing.T) {
+	s := open(t)
+	old := batch(0, 10) // its marker has expired, the month's has not
+	old.Pinned = pinned - 100
+	for _, m := range []schema.Marker{
+		{Range: old, Unreadable: 7, Why: []string{"bad_crc"}, FirstEvent: 1000, LastEvent: 2000},
+		{Range: batch(10, 20), FirstEvent: 4000, LastEvent: 5000},
+		{Range: batch(20, 30), Unreadable: 10, Why: []string{"bad_crc", "old_format"}},
+		{Range: batch(30, 40), Missing: 2, Unreadable: 3, Why: []string{"bad_batch"}, FirstEvent: 6000, LastEvent: 9000},
+	} {
+		if err := s.InsertUsage(t.Context(), m, &schema.UsageRows{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	execute(t, s, "OPTIMIZE TABLE usage FINAL")
+	month := old
+	month.From, month.To, month.Pinned = 0, 0, old.Pinned.Month()
+	want := []schema.Gap{
+		{Range: month, Missing: 7, Why: "bad_crc", First: 1000, Last: 2000, Merged: true},
+		{Range: batch(20, 30), Missing: 10, Why: "bad_crc, old_format", First: 5000, Last: 6000},
+		{Range: batch(30, 40), Missing: 2, First: 5000}, // no event came after it
+		{Range: batch(30, 40), Missing: 3, Why: "bad_batch", First: 5000},
+	}
+	got, err := s.Gaps(t.Context())
+	if diff := gocmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got)\n%s", err, diff)
+	}
+}
+
+func TestASkipIsOfOneOffsetOfOnePartition(t *testing.T) {
+	s := open(t)
+	p := batch(0, 1).Partition
+	k := Skip{Partition: p, Offset: 1000, To: 1100, Why: "bad_crc", Reason: "disk's lost", Who: "ann", At: time.UnixMilli(1_545_000_000_000).UTC()}
+	for range 2 {
+		if err := s.SaveSkip(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := p
+	other.Partition++
+	for _, c := range []struct {
+		p      schema.Partition
+		offset int64
+		want   bool
+	}{{p, 1000, true}, {p, 1001, false}, {p, 999, false}, {other, 1000, false}, {schema.Partition{Stream: p.Stream + "2", Partition: p.Partition}, 1000, false}} {
+		if is, err := s.Skips(t.Context(), c.p, c.offset); err != nil || is != c.want {
+			t.Errorf("%v at %d: %t, %v", c.p, c.offset, is, err)
+		}
+	}
+	if n := value[uint64](t, s, "SELECT count() FROM skips"); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+}
+
 func TestAReadThatItsCallerEndedReturns(t *testing.T) {
 	s := open(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

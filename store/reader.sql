@@ -43,6 +43,7 @@ GRANT{cluster} SELECT ON {database}.rejects_by_reason TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.schema_migrations TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.scores TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.silences TO overreach_reader;
+GRANT{cluster} SELECT ON {database}.skips TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.streams TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.triage TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.usage TO overreach_reader;

@@ -47,9 +47,17 @@ type KafkaConfig struct {
 	// Where to begin in a partition that was never read: `earliest`, `latest`, or
 	// `since:` with a time, as in `since:2018-11-05T00:00:00Z`. It has no default:
 	// to begin late means to prove nothing about what was before.
-	Start Start      `yaml:"start"`
-	TLS   TLSConfig  `yaml:"tls"`
-	SASL  SASLConfig `yaml:"sasl"`
+	Start Start `yaml:"start"`
+	// How long a partition stands before records that cannot be decoded (a wrong
+	// CRC, broken compression or structure, a format of before Kafka 0.11) until
+	// it passes them and marks them as unreadable. Until then another replica may
+	// have them whole: an hour is time to be paged and to move the partition's
+	// leader. `0s` means never: only `overreach skip` passes them. Whoever is away
+	// or refuses is never passed.
+	UnreadableAfter Duration `yaml:"unreadable_after" default:"1h"`
+
+	TLS  TLSConfig  `yaml:"tls"`
+	SASL SASLConfig `yaml:"sasl"`
 }
 
 // TopicConfig is one topic and how it is read.

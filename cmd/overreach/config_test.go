@@ -40,7 +40,7 @@ func TestWithoutAFileTheDefaultsHold(t *testing.T) {
 	got := *c
 	got.secrets = nil
 	want := Config{
-		Kafka:      KafkaConfig{Group: "overreach"},
+		Kafka:      KafkaConfig{Group: "overreach", UnreadableAfter: Duration(time.Hour)},
 		ClickHouse: ClickHouseConfig{Database: "overreach", Username: "default"},
 		Time:       TimeConfig{Lateness: Duration(5 * time.Minute), MinTime: 10957, MaxFuture: Duration(time.Hour)},
 		Batch:      BatchConfig{MaxEvents: 100000, MaxKeys: 50000},

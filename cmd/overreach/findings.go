@@ -164,12 +164,13 @@ func writeNoFindings(ctx context.Context, w io.Writer, st *store.Store) error {
 	if err != nil {
 		return err
 	}
-	var events, missing uint64
+	var events, missing, unreadable uint64
 	for _, m := range extents {
 		events += m.Events
 		missing += m.Missing
+		unreadable += m.Unreadable
 	}
-	_, err = fmt.Fprintf(w, "No findings. %s events were counted, %s Kafka records are known to be missing.\n", thousands(events), thousands(missing))
+	_, err = fmt.Fprintf(w, "No findings. %s events were counted, %s Kafka records are known to be missing, %s could not be decoded.\n", thousands(events), thousands(missing), thousands(unreadable))
 	return err
 }
 

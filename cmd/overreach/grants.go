@@ -27,7 +27,7 @@ used and never granted comes first. Marks: ! was used without a grant, at some
 time or always; 0 was granted and never used.
 
 A zero says what it rests on: from when to when the log was read, how many
-records of it, and that none was missing or rejected; or that it is not provable,
+records of it, and that none was missing, unreadable or rejected; or that it is not provable,
 and why. Usage is judged by the latest registry that run has loaded. All days and
 times are UTC; ≈ marks estimates, with their 95% interval.
 
@@ -160,7 +160,7 @@ func noteOn(r store.LedgerRow) string {
 	}
 	switch {
 	case r.NeverUsed && r.Provable:
-		note := fmt.Sprintf("0 times from %s to %s: proved by %s records, none missing, none rejected.",
+		note := fmt.Sprintf("0 times from %s to %s: proved by %s records, none missing, none unreadable, none rejected.",
 			minuteText(r.ZeroFrom), minuteText(r.ZeroTo), thousands(r.RecordsRead))
 		if r.WhyNot != "" {
 			note += " Not before: " + r.WhyNot + "."
@@ -187,8 +187,8 @@ func minuteText(t *time.Time) string {
 
 // readSoFar says what was read of the log: it is the same for every scope.
 func readSoFar(r store.LedgerRow) string {
-	return fmt.Sprintf("read: %s records of %d partitions (%s offsets), %s missing; %s items rejected",
-		thousands(r.RecordsRead), r.Partitions, thousands(r.Offsets), thousands(r.Missing), thousands(r.Rejected))
+	return fmt.Sprintf("read: %s records of %d partitions (%s offsets), %s missing, %s unreadable; %s items rejected",
+		thousands(r.RecordsRead), r.Partitions, thousands(r.Offsets), thousands(r.Missing), thousands(r.Unreadable), thousands(r.Rejected))
 }
 
 // alignNumbers joins the cells of each row, padded to the width of their column;

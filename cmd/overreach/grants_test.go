@@ -37,7 +37,7 @@ func TestTheLedgerMarksWhatIsWrongAndKeepsNamesFromTheTerminal(t *testing.T) {
 !  ann�[2J�  c�:read  NEVER                    2018-10-01 – 2018-10-02     1,234        0  ≈1,000 (984–1,017)           0     2
     Never granted: every access was without a right.
 0  bank      c:read   2018-01-01 –             never                           0        0                   0           0     0
-    For: pay�. 0 times from 2018-09-18 00:00 to 2018-12-17 00:00: proved by 1,499 records, none missing, none rejected.
+    For: pay�. 0 times from 2018-09-18 00:00 to 2018-12-17 00:00: proved by 1,499 records, none missing, none unreadable, none rejected.
 0  bank      c:write  2018-01-01 – 2018-06-30  never                           0        3                   0           0     0
     That it was never used is not provable: records missing: 1.
 !  late      c:read   2018-01-01 –             2018-10-01 – 2018-10-02         9        0                   0           0     0
@@ -45,7 +45,7 @@ func TestTheLedgerMarksWhatIsWrongAndKeepsNamesFromTheTerminal(t *testing.T) {
    tried     c:read   NEVER                    never                           0        2                   0           0     0
     Never granted, and every attempt was refused.
 
-read: 1,499 records of 2 partitions (1,500 offsets), 0 missing; 0 items rejected
+read: 1,499 records of 2 partitions (1,500 offsets), 0 missing, 0 unreadable; 0 items rejected
 scopes: 5; 1 used and never granted, 1 also used outside of the grant's days, 2 never used
 `
 	if b.String() != want {

@@ -94,7 +94,7 @@ func localService(l *local, topic consumer.Topic, registryFile, listen string, a
 	return serviceConfig{
 		consumer: consumer.Config{
 			Brokers: []string{l.broker.Addr()}, Group: "overreach", Topics: []consumer.Topic{topic},
-			Start: consumer.Start{At: consumer.Earliest}, Limits: localLimits(), TimeLimits: schema.DefaultTimeLimits(),
+			Start: consumer.Start{At: consumer.Earliest}, UnreadableAfter: time.Hour, Limits: localLimits(), TimeLimits: schema.DefaultTimeLimits(),
 			HashKey: key, Fingerprint: a.version, Counted: l.forget(a.log),
 		},
 		judge: defaultJudge(), keyFingerprint: fingerprint, registryFile: registryFile, listen: listen,

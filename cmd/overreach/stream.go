@@ -183,6 +183,10 @@ func (v *streamView) list(a *app) error {
 			behind = "stands still"
 			stopped = append(stopped, fmt.Sprintf("%s/%d stands still: %v", s.Stream, s.Partition.Partition, s.Stopped))
 		}
+		if s.Unreadable != nil {
+			behind = "stands still"
+			stopped = append(stopped, standsBefore(life.Topic, s, v.cfg.UnreadableAfter))
+		}
 		table = append(table, []string{s.Stream, life.Group, strconv.Itoa(int(s.Partition.Partition)), number(s.Counted), number(s.Committed),
 			fmt.Sprintf("%d to %d", s.First, s.End), behind})
 	}

@@ -37,6 +37,11 @@ type triageFlags struct {
 
 func (f *triageFlags) add(cmd *cobra.Command) {
 	localFlag(cmd, &f.dir)
+	f.addReason(cmd)
+}
+
+// addReason adds those that say who acts, and why.
+func (f *triageFlags) addReason(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why, in `WORDS` that a colleague understands in a year")
 	cmd.Flags().StringVar(&f.who, "by", "", "`WHO` does it (default: the user of this machine)")
 }

@@ -29,7 +29,7 @@ func TestTheDemosBankMayReadMessagesAndReadNone(t *testing.T) {
 
 	page := run(t, "statement", "royalbank", "--local", dir, "--from", "2018-10-01", "--to", "2018-12-16")
 	want := regexp.MustCompile(`(?m)^- royalbank may read messaging and read 0 times between 2018-10-01 and 2018-12-16; this rests on ` +
-		thousand + ` records of 2 partitions, offsets 0 to [0-9,]+ and 0 to [0-9,]+, of which none is missing and none was rejected\.$`)
+		thousand + ` records of 2 partitions, offsets 0 to [0-9,]+ and 0 to [0-9,]+, of which none is missing, none was unreadable and none was rejected\.$`)
 	if !want.MatchString(page) {
 		t.Errorf("the statement does not say\n%s\nbut\n%s", want, page)
 	}
@@ -56,7 +56,7 @@ func TestTheDemosBankMayReadMessagesAndReadNone(t *testing.T) {
 
 	grants := run(t, "grants", "royalbank", "--local", dir)
 	for _, action := range []string{"read", "delete"} {
-		line := regexp.MustCompile(`(?m)^0  royalbank  messaging:` + action + ` +2013-12-01 – +never +0 +0 +0 +0 +0\n    For: send money in messages. 0 times from 2018-09-18 \S+ to 2018-12-17 \S+: proved by ` + thousand + ` records, none missing, none rejected. Not before: coverage begins 2018-09-18, the grant began 2013-12-01.$`)
+		line := regexp.MustCompile(`(?m)^0  royalbank  messaging:` + action + ` +2013-12-01 – +never +0 +0 +0 +0 +0\n    For: send money in messages. 0 times from 2018-09-18 \S+ to 2018-12-17 \S+: proved by ` + thousand + ` records, none missing, none unreadable, none rejected. Not before: coverage begins 2018-09-18, the grant began 2013-12-01.$`)
 		if !line.MatchString(grants) {
 			t.Errorf("grants does not say\n%s\nbut\n%s", line, grants)
 		}
@@ -103,8 +103,8 @@ func TestABanksZeroIsNotProvableOnceARecordIsLostOrRejected(t *testing.T) {
 		}
 	}
 	send(0, 10)
-	says(10, 9, true, "this rests on 10 records of 1 partition, offsets 0 to 9, of which none is missing and none was rejected; proved from",
-		": proved by 10 records, none missing, none rejected.")
+	says(10, 9, true, "this rests on 10 records of 1 partition, offsets 0 to 9, of which none is missing, none was unreadable and none was rejected; proved from",
+		": proved by 10 records, none missing, none unreadable, none rejected.")
 	s.produce(0, []byte("{"))
 	says(11, 9, false, "not provable, since 1 item was rejected; this rests on 11 records of 1 partition, offsets 0 to 10.",
 		"That it was never used is not provable: items rejected, and whose they were is not known: 1; coverage begins 2018-12-18, the grant began 2013-12-01.")

@@ -130,10 +130,11 @@ func (c *Config) service(version string) (serviceConfig, error) {
 	cfg := serviceConfig{
 		consumer: consumer.Config{
 			Brokers: c.Kafka.Brokers, TLS: encryption, SASL: mechanism, Cluster: c.Kafka.Cluster, Group: c.Kafka.Group, Topics: topics,
-			Start:      consumer.Start{At: consumer.StartAt(c.Kafka.Start.At), Time: c.Kafka.Start.Since},
-			Limits:     c.limits(),
-			TimeLimits: schema.TimeLimits{Min: schema.Day(c.Time.MinTime).Second() * 1000, MaxFuture: time.Duration(c.Time.MaxFuture)},
-			HashKey:    key, Fingerprint: version,
+			Start:           consumer.Start{At: consumer.StartAt(c.Kafka.Start.At), Time: c.Kafka.Start.Since},
+			Limits:          c.limits(),
+			UnreadableAfter: time.Duration(c.Kafka.UnreadableAfter),
+			TimeLimits:      schema.TimeLimits{Min: schema.Day(c.Time.MinTime).Second() * 1000, MaxFuture: time.Duration(c.Time.MaxFuture)},
+			HashKey:         key, Fingerprint: version,
 		},
 		judge: pace, keyFingerprint: fingerprint, registryFile: string(c.Registry), listen: c.Listen,
 	}

@@ -130,6 +130,21 @@ func (b *inContainer) tool(class string, args []string) (string, error) {
 	return string(said), err
 }
 
+func (b *inContainer) alter(file string, change func([]byte) []byte) error {
+	ctx, cancel := context.WithTimeout(b.t.Context(), imageTimeout)
+	defer cancel()
+	file = b.plan.data(file)
+	from, err := b.made.CopyFileFromContainer(ctx, file)
+	if err != nil {
+		return err
+	}
+	before, err := io.ReadAll(from)
+	if err := errors.Join(err, from.Close()); err != nil {
+		return err
+	}
+	return b.made.CopyToContainer(ctx, change(before), file, 0o644)
+}
+
 func (b *inContainer) cleanUp() {
 	if b.made == nil {
 		return

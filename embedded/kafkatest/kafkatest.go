@@ -55,6 +55,8 @@ type broker interface {
 	end(atOnce bool) error
 	// tool runs a class of Kafka's own tools to its end.
 	tool(class string, args []string) (said string, err error)
+	// alter changes a file while it is stopped.
+	alter(file string, change func([]byte) []byte) error
 	// cleanUp ends it with the test, and shows its log where that failed.
 	cleanUp()
 }
@@ -213,6 +215,15 @@ func (c *Cluster) Restart(broker int) {
 	c.t.Helper()
 	if err := c.brokers[broker].start(); err != nil {
 		c.t.Fatalf("starting broker %d: %v", broker+1, err)
+	}
+}
+
+// Alter changes a file among the data of a broker that was stopped, as a faulty
+// disk does: file is one of a partition's, as in "access-0/00000000000000000000.log".
+func (c *Cluster) Alter(broker int, file string, change func([]byte) []byte) {
+	c.t.Helper()
+	if err := c.brokers[broker].alter(file, change); err != nil {
+		c.t.Fatalf("altering %s of broker %d: %v", file, broker+1, err)
 	}
 }
 

@@ -124,6 +124,9 @@ func (b *plan) addListener(name, at, advertised, protocol string) {
 // file is that of the properties.
 func (b *plan) file() string { return filepath.Join(b.dir, "server.properties") }
 
+// data is a file among the broker's data.
+func (b *plan) data(file string) string { return filepath.Join(b.properties["log.dirs"], file) }
+
 // write writes the properties.
 func (b *plan) write(t testing.TB) {
 	t.Helper()

@@ -105,6 +105,15 @@ func (p *process) tool(class string, args []string) (string, error) {
 	return said.String(), err
 }
 
+func (p *process) alter(file string, change func([]byte) []byte) error {
+	file = p.plan.data(file)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, change(b), 0o600)
+}
+
 func (p *process) cleanUp() {
 	if err := p.end(true); err != nil {
 		p.t.Errorf("ending %s: %v", p.name, err)

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"github.com/overreach/overreach/embedded/kafkatest"
+)
+
+// TestAPartitionThatCannotBeReadIsSaidEverywhereAndSkippedByCommand alters one
+// byte of a record on a real broker's disk.
+func TestAPartitionThatCannotBeReadIsSaidEverywhereAndSkippedByCommand(t *testing.T) {
+	t.Parallel()
+	k := kafkatest.Start(t, kafkatest.Options{Own: true})
+	k.CreateTopic(wholeTopic, 2, nil)
+	s := startServersBeside(t, k.Addrs()[0])
+	for from := 0; from < 100; from += 20 { // batches of 20
+		s.produce(0, madeEvents(t, from, from+20)...)
+	}
+	s.produce(1, madeEvents(t, 100, 130)...)
+	k.Stop(0)
+	k.Alter(0, wholeTopic+"-0/00000000000000000000.log", func(log []byte) []byte {
+		at := 0
+		for range 2 { // a batch is its offset, its length, and as many bytes more
+			at += 12 + int(binary.BigEndian.Uint32(log[at+8:]))
+		}
+		log[at+200] ^= 1
+		return log
+	})
+	k.Restart(0)
+	k.AwaitBrokers()
+
+	p := s.run()
+	s.counted(p, 70) // 0 to 39, and all of the other partition
+	p.awaits(1, "this partition stands still")
+	status, metrics := s.get("/metrics")
+	says(t, metrics, `overreach_partition_unreadable{partition="0",topic="access"} 1`, `overreach_lag_records{partition="0",topic="access"} 60`,
+		`overreach_unreadable_errors_total{kind="bad_crc",topic="access"}`)
+	if status != 200 {
+		t.Errorf("/metrics answers %d", status)
+	}
+	says(t, s.stream("list"), "stands still", "what Kafka holds from offset 40 to 60 cannot be decoded (bad_crc)", "overreach skip access/0 --reason", "once an instance has stood there for 1h0m0s")
+
+	skip := func(args ...string) *program {
+		return start(t, append([]string{"skip", "--config", s.write("stream.yaml", s.settings())}, args...)...)
+	}
+	skip("access/1", "--reason", "why not").refuses("access/1 does not stand before records that cannot be decoded, so there is nothing to skip: it is counted up to offset 30")
+	skip("access/7", "--reason", "why not").refuses("topic access has no partition 7")
+	skip("access/0").refuses("--reason is missing")
+	skip("access", "--reason", "why not").refuses("expected TOPIC/PARTITION")
+	out := run(t, "skip", "--config", s.write("stream.yaml", s.settings()), "access/0", "--reason", "the disk is lost")
+	says(t, out, "access/0: what Kafka holds from offset 40 to 60 cannot be decoded (bad_crc)", "20 offsets are passed within ten seconds")
+	s.counted(p, 110)
+	p.awaits(1, "passing records that cannot be decoded")
+	if got := s.query("SELECT records, missing, unreadable, arrayStringConcat(unreadable_why, ',') FROM coverage WHERE partition = 0")[0]; !strings.Contains(got, "80") || !strings.Contains(got, "20") || !strings.Contains(got, "bad_crc") {
+		t.Errorf("coverage says %s", got)
+	}
+	if got := s.query("SELECT offset, to_offset, why, reason FROM skips")[0]; !strings.Contains(got, "the disk is lost") {
+		t.Errorf("skips says %s", got)
+	}
+	p.until("the gap is found", func() bool {
+		return s.query("SELECT count() FROM findings WHERE detector = 'data_gap' AND missing = 20 AND sentence LIKE '20 offsets of %/access@1 partition 0 (within offsets 40 to 60) could not be decoded (bad_crc)%'")[0] == "1"
+	})
+	p.until("the findings that it touches say so", func() bool {
+		return s.query("SELECT count(), countIf(complete) FROM findings WHERE detector = 'unregistered_partner'")[0] == "3\t0"
+	})
+	config := s.write("stream.yaml", s.settings())
+	says(t, run(t, "grants", "--config", config), "0 missing, 20 unreadable; 0 items rejected")
+	_, metrics = s.get("/metrics")
+	says(t, metrics, `overreach_partition_unreadable{partition="0",topic="access"} 0`, `overreach_unreadable_records_total{topic="access"} 20`, `overreach_lag_records{partition="0",topic="access"} 0`)
+	skip("access/0", "--reason", "again").refuses("nothing to skip")
+	p.stop()
+}
