@@ -90,6 +90,9 @@ func TestWhatAZeroRestsOnIsSaidInWords(t *testing.T) {
 		120, 130, month(0, 0, 1000, 100, 190), month(1, 5, 15, 101, 190))
 	f("this rests on 10 records of 1 partition, offsets 0 to 9, of which none is missing, none was unreadable and none was rejected; proved from 1970-04-11, where what was read begins, until 1970-07-10, where what was read ends.",
 		90, 200, month(0, 0, 10, 100, 190))
+	broken := month(0, 0, 10, 100, 190)
+	broken.Unreadable, broken.Why = 4, []string{"bad_crc"}
+	f("not provable, since 4 records could not be decoded (bad_crc); this rests on 10 records of 1 partition, offsets 0 to 9.", 120, 130, broken)
 	spoilt := missing(month(0, 0, 10, 100, 190), 1)
 	spoilt.Rejected, spoilt.Mixed = 2, true
 	f("not provable, since 1 record is missing and 2 items were rejected and a batch was begun under another mapping, key or version than it was finished under; this rests on 10 records of 1 partition, offsets 0 to 9.",

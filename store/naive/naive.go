@@ -11,6 +11,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/dchest/siphash"
@@ -99,6 +100,9 @@ func (*Store) HasRaw(context.Context, schema.Range) (bool, error) { return false
 
 // HasRejects says that there are none.
 func (*Store) HasRejects(context.Context, schema.Range) (bool, error) { return false, nil }
+
+// Skips says that nobody wants anything to be passed.
+func (*Store) Skips(context.Context, schema.Partition, int64) (bool, error) { return false, nil }
 
 // InsertUsage adds the usage and the marker of a range, once.
 func (s *Store) InsertUsage(_ context.Context, m schema.Marker, rows *schema.UsageRows) error {
@@ -201,10 +205,10 @@ func (s *Store) Gaps(context.Context) ([]schema.Gap, error) {
 	slices.SortFunc(batches, byPlace)
 	var all []schema.Gap
 	for i, m := range batches {
-		if m.Missing == 0 {
+		if m.Missing+m.Unreadable == 0 {
 			continue
 		}
-		g := schema.Gap{Range: m.Range, Missing: m.Missing}
+		g := schema.Gap{Range: m.Range}
 		for _, before := range batches[:i] {
 			if before.Partition == m.Partition && before.LastEvent != 0 {
 				g.First = before.LastEvent
@@ -226,7 +230,12 @@ func (s *Store) Gaps(context.Context) ([]schema.Gap, error) {
 		if g.Last == math.MaxInt64 {
 			g.Last = 0
 		}
-		all = append(all, g)
+		if g.Missing = m.Missing; g.Missing > 0 {
+			all = append(all, g)
+		}
+		if g.Missing, g.Why = m.Unreadable, strings.Join(m.Why, ", "); g.Missing > 0 {
+			all = append(all, g)
+		}
 	}
 	slices.SortFunc(all, func(a, b schema.Gap) int {
 		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Partition.Partition, b.Partition.Partition), cmp.Compare(a.Pinned, b.Pinned), cmp.Compare(a.From, b.From))
