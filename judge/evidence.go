@@ -80,7 +80,7 @@ func (r *round) addOrigin(c *concluded) {
 		f.Owner, f.Query = "whoever runs Overreach", gapQuery(r.gapsOf(f.FindingKey))
 		return
 	}
-	f.Query = eventsQuery(f, c.Spans)
+	f.Query, f.BlindSpots = eventsQuery(f, c.Spans), r.blindSpots(f)
 	exact, merged := r.missing(f)
 	f.Missing, f.Complete = exact+merged, exact+merged == 0
 }

@@ -12,7 +12,7 @@ import (
 
 // judgeGaps reads what was not counted of the log wherever that may have changed,
 // finds the gaps, and has findings that are known already say whether they are
-// complete. Times are narrowed when the events after a gap come, so gaps are read
+// complete, and which partitions the watermark leaves out. Times are narrowed when the events after a gap come, so gaps are read
 // until those have.
 func (r *round) judgeGaps(ctx context.Context) error {
 	j := r.judge
@@ -20,7 +20,7 @@ func (r *round) judgeGaps(ctx context.Context) error {
 	for _, e := range r.extents {
 		missing += e.Missing + e.Unreadable
 	}
-	if j.gapsRead && missing == j.missing && !partial {
+	if j.gapsRead && missing == j.missing && !partial && !j.outChanged {
 		return nil
 	}
 	before, read := j.gaps, j.gapsRead
@@ -29,13 +29,14 @@ func (r *round) judgeGaps(ctx context.Context) error {
 		return fmt.Errorf("reading gaps: %w", err)
 	}
 	j.gaps, j.missing, j.gapsRead = gaps, missing, true
-	if read && slices.Equal(before, gaps) || !read && len(gaps) == 0 {
+	if !j.outChanged && (read && slices.Equal(before, gaps) || !read && len(gaps) == 0) {
 		return nil
 	}
 	if err := r.tellGaps(ctx); err != nil {
 		j.gapsRead = false // once more
 		return err
 	}
+	j.outChanged = false
 	return nil
 }
 
@@ -60,8 +61,8 @@ func (r *round) tellGaps(ctx context.Context) error {
 		if merged > 0 {
 			missing = max(missing, f.Missing) // what it said while that was known exactly
 		}
-		if missing != f.Missing {
-			f.Missing, f.Complete = missing, missing == 0
+		if unseen := r.blindSpots(f); missing != f.Missing || unseen != f.BlindSpots {
+			f.Missing, f.Complete, f.BlindSpots = missing, missing == 0, unseen
 			changed = append(changed, *f)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -23,6 +24,7 @@ type Config struct {
 	HourEvery       time.Duration // between rounds that judge windows of 24 hours
 	DayEvery        time.Duration // between rounds that judge windows of days and whole periods
 	Lateness        time.Duration // event time by which records may come out of order
+	StalledAfter    time.Duration // how long a partition that stands still holds the watermark back; 0: for ever
 	MaxUnregistered int           // unregistered names that are judged apart
 	MaxApps         int           // apps of a partner that evidence tells apart
 }
@@ -46,6 +48,10 @@ type Store interface {
 
 	Judged(ctx context.Context, slots []uint8) ([]schema.Position, error)
 	WriteJudged(ctx context.Context, positions []schema.Position) error
+
+	// Standing returns the partitions that stood when somebody wrote so last.
+	Standing(ctx context.Context) ([]schema.Standing, error)
+	WriteStanding(ctx context.Context, all []schema.Standing) error
 }
 
 // Log is what the judge knows of Kafka.
@@ -86,9 +92,21 @@ type Judge struct {
 	gaps      []schema.Gap // of what was read, where gapsRead
 	missing   uint64       // offsets that were when they were read, or unreadable
 	gapsRead  bool
-	gapSince  map[schema.Partition]time.Time
+	gapSince  map[place]waiting // tiers before a gap in the chain of markers
+	unjudged  map[place]waiting // positions before something that is counted
 
-	health health
+	// Partitions whose own time stands still.
+	standing     map[schema.Partition]standing
+	standingRead bool // what others saw of them was read
+	keptOf       map[schema.Partition]kept
+	out          map[schema.Partition]bool // those that the watermark leaves out
+	outChanged   bool                      // findings do not say yet which
+	looked       time.Time
+	offsets      uint64 // the log's own clock, and when it moved
+	offsetsMoved time.Time
+
+	health  health
+	failure failure
 }
 
 // New returns a judge that does nothing until Run or Drain. tell is called with
@@ -97,12 +115,13 @@ func New(cfg Config, store Store, log Log, registry Registry, tell func([]schema
 	return &Judge{
 		cfg: cfg, store: store, log: log, registry: registry, tell: tell, metrics: metrics, logger: logger,
 		detectors: detectors.All(), now: time.Now,
-		gapSince: map[schema.Partition]time.Time{},
+		gapSince: map[place]waiting{}, unjudged: map[place]waiting{},
+		standing: map[schema.Partition]standing{}, keptOf: map[schema.Partition]kept{}, out: map[schema.Partition]bool{},
 	}
 }
 
-// Run judges until the context ends. A round that fails is said once, and tried
-// again with the next one.
+// Run judges until the context ends. A round that fails is tried again with the next
+// one; that is said once, and again where it fails for another reason.
 func (j *Judge) Run(ctx context.Context) error {
 	ticker := time.NewTicker(j.cfg.Interval)
 	defer ticker.Stop()
@@ -118,16 +137,11 @@ func (j *Judge) Run(ctx context.Context) error {
 	}
 }
 
-// attempt is a round whose failure is said, where the one before it did not fail.
+// attempt is a round, with what is to be said of how it ended.
 func (j *Judge) attempt(ctx context.Context) {
 	err := j.Round(ctx, false)
-	switch {
-	case ctx.Err() != nil:
-	case err != nil && j.health.fails():
-		j.slots = nil // read again where it stands
-		j.logger.Warn().Err(err).Msg("judging failed; trying again until it works, nothing is missed")
-	case err == nil && len(j.slots) > 0 && j.health.works():
-		j.logger.Info().Msg("judging works again")
+	if ctx.Err() == nil && (err != nil || len(j.slots) > 0) {
+		j.note(err)
 	}
 }
 
@@ -142,6 +156,7 @@ func (j *Judge) Round(ctx context.Context, all bool) error {
 		if j.health.idles() {
 			j.lastRound = started
 			j.metrics.upToDate()
+			j.standsBy()
 		}
 		return nil
 	}
@@ -187,7 +202,12 @@ func (j *Judge) begin(ctx context.Context) (*round, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the end offsets: %w", err)
 	}
-	j.watermark = watermark(extents, ends, int64(j.cfg.Lateness.Seconds()), j.now().Unix(), j.watermark)
+	out, err := j.lookAround(ctx, extents, ends)
+	if err != nil {
+		return nil, err
+	}
+	j.noteBehind(extents)
+	j.watermark = watermark(extents, ends, out, int64(j.cfg.Lateness.Seconds()), j.now().Unix(), j.watermark)
 	registry, ordinal := j.registry()
 	r := &round{
 		judge:    j,
@@ -211,6 +231,7 @@ func (j *Judge) finished(started time.Time, r *round) {
 		j.lastRound = started
 	}
 	j.health.moves()
+	j.noteBehind(r.extents)
 	j.metrics.round(time.Since(started), time.Since(before), j.watermark, latest(r.extents))
 }
 
@@ -307,23 +328,27 @@ func (j *Judge) takeSlots(ctx context.Context) error {
 			}
 		}
 	}
-	j.slots, j.gapsRead = slots, false
+	j.slots, j.gapsRead, j.standingRead = slots, false, false
 	return nil
 }
 
 // Judged reports whether every tier has judged up to the given offsets.
 func (j *Judge) Judged(to map[schema.Partition]int64) bool {
-	if j.at == nil {
-		return false
-	}
+	return j.at != nil && len(j.notJudged(to)) == 0
+}
+
+// notJudged says which tiers have not judged up to the given offsets.
+func (j *Judge) notJudged(to map[schema.Partition]int64) []string {
+	var all []string
 	for p, offset := range to {
 		for _, tier := range schema.Tiers {
-			if offset > 0 && j.at[tier][p] < offset {
-				return false
+			if at := j.at[tier][p]; offset > 0 && at < offset {
+				all = append(all, fmt.Sprintf("the tier %s is at offset %d of %d in %s partition %d", tier, at, offset, p.Stream, p.Partition))
 			}
 		}
 	}
-	return true
+	slices.Sort(all)
+	return all
 }
 
 // errNoProgress ends a drain that would never end.
@@ -341,5 +366,5 @@ func (j *Judge) Drain(ctx context.Context, to map[schema.Partition]int64) error 
 			return nil
 		}
 	}
-	return errNoProgress
+	return fmt.Errorf("%w: %s", errNoProgress, strings.Join(j.notJudged(to), ", "))
 }

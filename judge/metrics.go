@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,10 @@ type Metrics struct {
 	changesTold  *prometheus.CounterVec
 	slots        prometheus.Gauge
 	lastFinished prometheus.Gauge
+	unjudged     *prometheus.GaugeVec
+	unjudgedFrom *prometheus.GaugeVec
+	stood        *prometheus.GaugeVec
+	leftOut      *prometheus.GaugeVec
 }
 
 // NewMetrics registers the judge's metrics.
@@ -52,7 +57,20 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		slots: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "overreach_judge_slots", Help: "Slots of partners that this instance judges. 0: it stands by.",
 		}),
+		unjudged: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "overreach_judge_unjudged_records", Help: "Offsets that are counted and that the tier has not judged.",
+		}, []string{"tier"}),
+		unjudgedFrom: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "overreach_judge_unjudged_since_timestamp_seconds", Help: "Since when a position of the tier has not moved though there is something to judge, seconds since 1970. 0: there is nothing.",
+		}, []string{"tier"}),
+		stood: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "overreach_judge_partition_stood_seconds", Help: "For how long the partition's own time has stood still while it was behind, at most time.stalled_after.",
+		}, []string{"topic", "partition"}),
+		leftOut: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "overreach_judge_partition_left_out", Help: "1 where the watermark leaves the partition out since it stands still, else 0.",
+		}, []string{"topic", "partition"}),
 	}
+	r.MustRegister(m.unjudged, m.unjudgedFrom, m.stood, m.leftOut)
 	r.MustRegister(m.rounds, m.watermarkAt, m.lag, m.delay, m.strangers, m.foldedNames, m.changesTold, m.lastFinished, m.slots)
 	return m
 }
@@ -77,4 +95,29 @@ func (m *Metrics) told(changes []schema.FindingChange) {
 	for _, c := range changes {
 		m.changesTold.WithLabelValues(c.Finding.Detector, string(c.Change), string(c.Finding.Severity)).Inc()
 	}
+}
+
+func (m *Metrics) tier(b behind) {
+	m.unjudged.WithLabelValues(b.tier.String()).Set(float64(b.offsets))
+	since := 0.0
+	if !b.since.IsZero() {
+		since = float64(b.since.Unix())
+	}
+	m.unjudgedFrom.WithLabelValues(b.tier.String()).Set(since)
+}
+
+func (m *Metrics) partition(p schema.Partition, s standing) {
+	topic, number := topicOf(p.Stream), strconv.Itoa(int(p.Partition))
+	m.stood.WithLabelValues(topic, number).Set(s.stood.Seconds())
+	out := 0.0
+	if s.out {
+		out = 1
+	}
+	m.leftOut.WithLabelValues(topic, number).Set(out)
+}
+
+func (m *Metrics) forget(p schema.Partition) {
+	topic, number := topicOf(p.Stream), strconv.Itoa(int(p.Partition))
+	m.stood.DeleteLabelValues(topic, number)
+	m.leftOut.DeleteLabelValues(topic, number)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/schema"
@@ -21,10 +20,6 @@ const (
 	// is read of more is read again for half of them.
 	partnersCompared = 150
 )
-
-// A gap in the chain of markers that stays this long is one: its markers expired
-// before anybody judged them.
-const gapPatience = time.Minute
 
 // round is one round of the judge: a registry, a version, and what is touched.
 type round struct {
@@ -68,79 +63,6 @@ func (r *round) run(ctx context.Context, tier schema.Tier) error {
 			return nil
 		}
 	}
-}
-
-// more reports whether a partition has more markers than were read at once.
-func more(markers []schema.Marker) bool {
-	read := map[schema.Partition]int{}
-	for _, m := range markers {
-		read[m.Partition]++
-	}
-	for _, n := range read {
-		if n >= markersARead {
-			return true
-		}
-	}
-	return false
-}
-
-// chain follows the markers of each partition from where the tier stands, each
-// beginning where the one before ended, and returns the new positions and the
-// minutes of event time that were touched, ascending.
-func (r *round) chain(tier schema.Tier, markers []schema.Marker) (map[schema.Partition]int64, []int64) {
-	j := r.judge
-	to := map[schema.Partition]int64{}
-	touched := map[int64]struct{}{}
-	for _, m := range markers {
-		at, ok := to[m.Partition]
-		if !ok {
-			at, ok = j.at[tier][m.Partition]
-		}
-		if ok && m.From > at && !r.jump(m, at) {
-			continue
-		}
-		if ok && m.To <= at {
-			continue
-		}
-		delete(j.gapSince, m.Partition)
-		to[m.Partition] = m.To
-		for _, minute := range m.Minutes {
-			touched[int64(minute)] = struct{}{}
-		}
-	}
-	return to, slices.Sorted(maps.Keys(touched))
-}
-
-// jump reports whether to go on after a gap in the chain: markers that are not
-// visible yet appear soon, and those that expired never do.
-func (r *round) jump(m schema.Marker, at int64) bool {
-	j := r.judge
-	since, waiting := j.gapSince[m.Partition]
-	if !waiting {
-		j.gapSince[m.Partition] = time.Now()
-		return false
-	}
-	if time.Since(since) < gapPatience {
-		return false
-	}
-	j.logger.Warn().Str("stream", m.Stream).Int32("partition", m.Partition.Partition).Int64("from", at).Int64("to", m.From).
-		Msg("the markers of these offsets have expired before they were judged; what they touched is judged when it is touched again")
-	return true
-}
-
-func (r *round) positions(tier schema.Tier, to map[schema.Partition]int64) []schema.Position {
-	j := r.judge
-	all := maps.Clone(j.at[tier])
-	maps.Copy(all, to)
-	positions := make([]schema.Position, 0, len(j.slots)*len(all))
-	for p, offset := range all {
-		for _, s := range j.slots {
-			positions = append(positions, schema.Position{
-				Slot: s, Tier: tier, Partition: p, To: offset, Watermark: j.rolled[tier], Registry: r.version.Registry,
-			})
-		}
-	}
-	return positions
 }
 
 // judgeTouched judges every key that the minutes touched, in slices of event

@@ -17,6 +17,8 @@ type health struct {
 	ended   time.Time // when a round last ended well; zero before Run
 	failing time.Time // since when they fail; zero where they do not
 	idle    time.Time // since when rounds find no slots; zero where the last one had some
+	tiers   []behind  // how far each is behind what is counted
+	leftOut []schema.Stall
 }
 
 // sharedOut is longer than the group takes to share out its partitions anew: meanwhile
@@ -71,13 +73,13 @@ func (h *health) fails() (first bool) {
 func (j *Judge) Stalls() []schema.Stall {
 	j.health.mu.Lock()
 	defer j.health.mu.Unlock()
-	var stalls []schema.Stall
+	var all []schema.Stall
 	h := &j.health
 	switch {
 	case !h.failing.IsZero():
-		stalls = append(stalls, schema.Stall{What: "judge", Since: h.failing, Why: "its rounds fail; the log says why"})
+		all = append(all, schema.Stall{What: "judge", Since: h.failing, Why: "its rounds fail; the log says why"})
 	case !h.ended.IsZero() && time.Since(h.ended) > roundWithin:
-		stalls = append(stalls, schema.Stall{What: "judge", Since: h.ended, Why: "no round has ended since"})
+		all = append(all, schema.Stall{What: "judge", Since: h.ended, Why: "no round has ended since"})
 	}
-	return stalls
+	return append(all, stalls(h.tiers, j.now)...)
 }

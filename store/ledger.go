@@ -119,10 +119,12 @@ func (s *Store) MonthMarkers(ctx context.Context) ([]schema.Marker, error) {
 }
 
 // Watermark returns the event time up to which every partition had been read
-// when last judged; zero where nothing was judged yet.
+// when last judged, also those that the judge's watermark leaves out; zero where nothing
+// was judged yet.
 func (s *Store) Watermark(ctx context.Context) (time.Time, error) {
 	var at time.Time
-	if err := s.conn.QueryRow(ctx, "SELECT max(watermark) FROM judged FINAL WHERE tier = 'minute'").Scan(&at); err != nil {
+	if err := s.conn.QueryRow(ctx, `WITH (SELECT min(unread_since) FROM watermark_stalls FINAL WHERE left_out) AS unread
+		SELECT least(max(watermark) AS judged, ifNull(toDateTime(unread, 'UTC'), judged)) FROM judged FINAL WHERE tier = 'minute'`).Scan(&at); err != nil {
 		return time.Time{}, fmt.Errorf("reading the watermark: %w", s.explain(err))
 	}
 	if at.Unix() == 0 {

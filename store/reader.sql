@@ -47,6 +47,7 @@ GRANT{cluster} SELECT ON {database}.skips TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.streams TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.triage TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.usage TO overreach_reader;
+GRANT{cluster} SELECT ON {database}.watermark_stalls TO overreach_reader;
 
 -- Then, for each person or program:
 -- CREATE USER ada IDENTIFIED BY '...' DEFAULT ROLE overreach_reader;

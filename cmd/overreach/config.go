@@ -129,6 +129,13 @@ type TimeConfig struct {
 	// is absent, is judged so much later. Events later than that are counted all
 	// the same, and judged again.
 	Lateness Duration `yaml:"lateness" default:"5m"`
+	// How long a partition that stands still holds up what is judged of all others:
+	// one that is stopped, whose clock stands, or that holds no event any more. Longer
+	// than a restart and a broker's election take, and well below an hour, so that
+	// closed hours are judged within the next. The watermark then leaves it out until
+	// its event time moves; what comes of it is late, and judged again. One that works
+	// off a backlog is waited for, however long that takes.
+	StalledAfter Duration `yaml:"stalled_after" default:"10m"`
 	// Events before this day (UTC) are rejects.
 	MinTime Date `yaml:"min_time" default:"2000-01-01"`
 	// Events further ahead of their record's own Kafka time are rejects.

@@ -42,7 +42,7 @@ func TestWithoutAFileTheDefaultsHold(t *testing.T) {
 	want := Config{
 		Kafka:      KafkaConfig{Group: "overreach", UnreadableAfter: Duration(time.Hour)},
 		ClickHouse: ClickHouseConfig{Database: "overreach", Username: "default"},
-		Time:       TimeConfig{Lateness: Duration(5 * time.Minute), MinTime: 10957, MaxFuture: Duration(time.Hour)},
+		Time:       TimeConfig{Lateness: Duration(5 * time.Minute), StalledAfter: Duration(10 * time.Minute), MinTime: 10957, MaxFuture: Duration(time.Hour)},
 		Batch:      BatchConfig{MaxEvents: 100000, MaxKeys: 50000},
 		Judge:      JudgeConfig{Interval: Duration(time.Second), MaxUnregistered: 1000, MaxApps: 100},
 		Alerts: AlertsConfig{MaxAge: Duration(dayLong), Group: Duration(10 * time.Minute), Resend: Duration(time.Minute),
@@ -171,6 +171,7 @@ func TestErrorsNameOriginValueLimitAndWayOut(t *testing.T) {
 	f("kafka: {goup: x}", nil, nil, `overreach.yaml:1: unknown field "goup": did you mean "group"? expected one of brokers, cluster, group, sasl, start, tls, topics`)
 	f("kafka: {password: x}", nil, nil, `overreach.yaml:1: unknown field "password": expected one of brokers, cluster, group, sasl, start, tls, topics`)
 	f("time: {lateness: 5}", nil, nil, `overreach.yaml:1: "5" is no duration: expected a number with a unit, as in 90d, 1d12h, 15m, 2s, 500ms`)
+	f("time: {stalled_after: 5s}", nil, nil, `overreach.yaml:1: time.stalled_after: 5s is out of range: expected 1m to 30d`)
 	f("time: {lateness: 2d}", nil, nil, `overreach.yaml:1: time.lateness: 2d is out of range: expected 0s to 1d`)
 	f("\nbatch:\n  max_events: 0", nil, nil, `overreach.yaml:3: batch.max_events: 0 is out of range: expected 1 to 1000000`)
 	f("batch: {max_age: 1ms}", nil, nil, `overreach.yaml:1: batch.max_age: 1ms is out of range: expected 100ms to 5m`)

@@ -113,7 +113,7 @@ func localLimits() consumer.Limits {
 func defaultJudge() judge.Config {
 	return judge.Config{
 		Interval: time.Second, HourEvery: hourEvery, DayEvery: dayEvery,
-		Lateness: 5 * time.Minute, MaxUnregistered: 1000, MaxApps: 100,
+		Lateness: 5 * time.Minute, StalledAfter: 10 * time.Minute, MaxUnregistered: 1000, MaxApps: 100,
 	}
 }
 

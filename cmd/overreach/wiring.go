@@ -126,6 +126,7 @@ func (c *Config) service(version string) (serviceConfig, error) {
 	}
 	pace := defaultJudge()
 	pace.Interval, pace.Lateness = time.Duration(c.Judge.Interval), time.Duration(c.Time.Lateness)
+	pace.StalledAfter = time.Duration(c.Time.StalledAfter)
 	pace.MaxUnregistered, pace.MaxApps = c.Judge.MaxUnregistered, c.Judge.MaxApps
 	cfg := serviceConfig{
 		consumer: consumer.Config{

@@ -137,6 +137,27 @@ func (s *Store) WriteJudged(_ context.Context, positions []schema.Position) erro
 	return nil
 }
 
+// Standing returns what was written last of each partition that stood.
+func (s *Store) Standing(context.Context) ([]schema.Standing, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := slices.Collect(maps.Values(s.standing))
+	slices.SortFunc(all, func(a, b schema.Standing) int {
+		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
+	})
+	return all, nil
+}
+
+// WriteStanding keeps the latest of each partition.
+func (s *Store) WriteStanding(_ context.Context, all []schema.Standing) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range all {
+		s.standing[one.Partition] = one
+	}
+	return nil
+}
+
 // SaveRegistry returns the ordinal of a version of the registry: a new one where
 // it is not the latest.
 func (s *Store) SaveRegistry(_ context.Context, r *schema.Registry, _ []byte) (ordinal uint32, err error) {

@@ -52,6 +52,7 @@ type Store struct {
 	scores     map[scoreKey]schema.Score
 	scored     map[scoreKey]uint64
 	judged     map[judgedKey]schema.Position
+	standing   map[schema.Partition]schema.Standing
 	registries []string // SHA-256 by ordinal, from 1
 }
 
@@ -74,6 +75,7 @@ func New() *Store {
 	return &Store{
 		cells: map[cellKey]*cell{}, findings: map[string]schema.VersionedFinding{}, told: map[string]bool{},
 		scores: map[scoreKey]schema.Score{}, scored: map[scoreKey]uint64{}, judged: map[judgedKey]schema.Position{},
+		standing: map[schema.Partition]schema.Standing{},
 	}
 }
 
