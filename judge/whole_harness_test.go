@@ -98,6 +98,12 @@ type ruling struct {
 // of so many events, with wholeRegistry in force.
 func (e *engine) start(t *testing.T, partitions, events int) *run {
 	t.Helper()
+	return e.startThrough(t, partitions, events, func(st tables) consumer.Store { return st })
+}
+
+// startThrough is start with a store of the test between consumer and tables.
+func (e *engine) startThrough(t *testing.T, partitions, events int, through func(tables) consumer.Store) *run {
+	t.Helper()
 	st := e.open(t)
 	broker := embeddedtest.Broker(t, map[string]int32{topic: int32(partitions)})
 	transport := &kafka.Transport{}
@@ -110,7 +116,7 @@ func (e *engine) start(t *testing.T, partitions, events int) *run {
 		Brokers: []string{broker.Addr()}, Group: "overreach", Topics: []consumer.Topic{{Name: topic}},
 		Start: consumer.Start{At: consumer.Earliest}, Limits: limits, TimeLimits: schema.DefaultTimeLimits(),
 		HashKey: consumer.HashKey{1, 2}, Fingerprint: "test",
-	}, st, zerolog.Nop(), consumer.NewMetrics(prometheus.NewRegistry()))
+	}, through(st), zerolog.Nop(), consumer.NewMetrics(prometheus.NewRegistry()))
 	r.consumer.Drain()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -170,6 +176,16 @@ func (r *run) produce(log []event, choose func(i int) int) {
 // spread shares events out among partitions, whatever their partner.
 func spread(partitions int) func(i int) int {
 	return func(i int) int { return int(uint32(i) * 2654435761 >> 8 % uint32(partitions)) }
+}
+
+// stream is the life of the topic that is read.
+func (r *run) stream() string {
+	r.t.Helper()
+	streams, err := r.consumer.Streams(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return streams[0].Name
 }
 
 // counted returns how many items are counted.
