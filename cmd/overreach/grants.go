@@ -163,7 +163,7 @@ func noteOn(r store.LedgerRow) string {
 		note := fmt.Sprintf("0 times from %s to %s: proved by %s records, none missing, none unreadable, none rejected.",
 			minuteText(r.ZeroFrom), minuteText(r.ZeroTo), thousands(r.RecordsRead))
 		if r.WhyNot != "" {
-			note += " Not before: " + r.WhyNot + "."
+			note += " Not beyond that: " + r.WhyNot + "."
 		}
 		notes = append(notes, note)
 	case r.NeverUsed:
