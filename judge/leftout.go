@@ -180,7 +180,7 @@ func stamp(ms int64) string {
 	if ms == 0 {
 		return "none"
 	}
-	return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05") + " UTC"
+	return time.UnixMilli(ms).UTC().Format(time.DateTime) + " UTC"
 }
 
 // leftOutMark begins what a finding says of partitions that the watermark leaves out,
@@ -196,7 +196,7 @@ func (r *round) blindSpots(f *schema.Finding) string {
 	for p := range j.out {
 		s := j.standing[p]
 		if f.EvidenceTo.Unix() > s.time/1000-int64(j.cfg.Lateness.Seconds()) {
-			names = append(names, fmt.Sprintf("%s partition %d, whose latest event is of %s", p.Stream, p.Partition, stamp(s.time)))
+			names = append(names, schema.Standing{Partition: p, Time: s.time}.String())
 		}
 	}
 	if len(names) == 0 {

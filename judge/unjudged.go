@@ -126,7 +126,7 @@ func (j *Judge) noteLeftOut(now time.Time) {
 		s := j.standing[p]
 		all = append(all, schema.Stall{
 			What: fmt.Sprintf("%s/%d", topicOf(p.Stream), p.Partition), Since: now.Add(-s.stood),
-			Why: "the watermark leaves it out: its latest event is of " + stamp(s.time),
+			Why: "the watermark leaves it out: its own clock stands at " + stamp(s.time),
 		})
 	}
 	slices.SortFunc(all, func(a, b schema.Stall) int { return strings.Compare(a.What, b.What) })

@@ -195,11 +195,11 @@ func clockStands(t *testing.T, s *standstill) {
 		t.Errorf("the log says:\n%s", &s.log)
 	}
 	zero := s.zero()
-	if want := "the watermark leaves out " + s.stream() + " partition 1, whose latest event is of 2000-01-02 00:00:00 UTC, and its records are counted"; !zero.ZeroTo.Equal(s.now) ||
+	if want := "the watermark leaves out " + s.stream() + " partition 1, whose own clock stands at 2000-01-02 00:00:00 UTC, and its records are counted"; !zero.ZeroTo.Equal(s.now) ||
 		!strings.Contains(zero.WhyNot, want) {
 		t.Errorf("a zero is one until %v, %q; want until %v and %q", zero.ZeroTo, zero.WhyNot, s.now, want)
 	}
-	if unseen := s.unseen(); !strings.Contains(unseen, s.stream()+" partition 1, whose latest event is of 2000-01-02 00:00:00 UTC") {
+	if unseen := s.unseen(); !strings.Contains(unseen, s.stream()+" partition 1, whose own clock stands at 2000-01-02 00:00:00 UTC") {
 		t.Errorf("a finding says %q", unseen)
 	}
 	for range 3 {
@@ -240,7 +240,7 @@ func stopped(t *testing.T, s *standstill) {
 	s.minute(0)
 	s.expect("whoever judges next goes on at once", s.now, true)
 	zero := s.zero()
-	if want := "the watermark leaves out " + s.stream() + " partition 1, whose latest event is of 2019-03-01 12:00:00 UTC"; !zero.ZeroTo.Equal(s.began.Add(-lateness)) ||
+	if want := "the watermark leaves out " + s.stream() + " partition 1, whose own clock stands at 2019-03-01 12:00:00 UTC"; !zero.ZeroTo.Equal(s.began.Add(-lateness)) ||
 		!strings.Contains(zero.WhyNot, want) || strings.Contains(zero.WhyNot, "records are counted") {
 		t.Errorf("a zero is one until %v, %q; want until %v and %q", zero.ZeroTo, zero.WhyNot, s.began.Add(-lateness), want)
 	}

@@ -1,6 +1,9 @@
 package schema
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Standing is a partition whose own time stands still though not all of it is
 // counted, as the judge keeps it in ClickHouse for whoever judges next.
@@ -12,4 +15,13 @@ type Standing struct {
 	Stood   time.Duration // for how long that was seen
 	LeftOut bool          // the watermark does not wait for it
 	Unread  int64         // event time from which on its records may not be counted, seconds since 1970; 0 where Backlog is 0
+}
+
+// String names the partition, and says where its own clock stands.
+func (s Standing) String() string {
+	name := fmt.Sprintf("%s partition %d", s.Stream, s.Partition.Partition)
+	if s.Time == 0 {
+		return name + ", of which no event is counted"
+	}
+	return name + ", whose own clock stands at " + time.UnixMilli(s.Time).UTC().Format(time.DateTime) + " UTC"
 }

@@ -24,6 +24,10 @@ type Coverage struct {
 	// event. What is later than the judge's watermark may be incomplete.
 	Begins, Ends time.Time
 
+	// LeftOut names the partitions that the judge's watermark leaves out, and where the
+	// clock of each stands. Where counting one has stopped, Ends is no later than that.
+	LeftOut []string
+
 	asked span
 }
 

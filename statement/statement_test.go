@@ -88,6 +88,21 @@ func TestThePageSaysWhatWasDoneWithoutARightAndWhatWasNeverDone(t *testing.T) {
 	}
 }
 
+func TestThePageNamesPartitionsThatTheWatermarkLeavesOut(t *testing.T) {
+	s := of(t, "bank")
+	const said = "The watermark leaves out k/t partition 3, whose own clock stands at 2000-01-02 00:00:00 UTC."
+	if strings.Contains(render(t, s.Markdown), "The watermark leaves out") {
+		t.Error("it names one though none is left out")
+	}
+	at := time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC).UnixMilli()
+	s.Coverage.LeftOut = []string{schema.Standing{Partition: schema.Partition{Stream: "k/t", Partition: 3}, Time: at}.String()}
+	for format, page := range map[string]string{"md": render(t, s.Markdown), "html": render(t, s.HTML)} {
+		if !strings.Contains(page, said) {
+			t.Errorf("%s lacks %q", format, said)
+		}
+	}
+}
+
 func TestWhatIsNotProvableIsCalledSoOnThePage(t *testing.T) {
 	s := of(t, "bank")
 	s.Coverage = Covers([]schema.Marker{missing(month(0, 0, 1000, 100, 190), 2)}, schema.Day(190).Time(), 110, 119)

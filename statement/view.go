@@ -137,6 +137,9 @@ func (s *Statement) rests() string {
 	text := fmt.Sprintf("%s of %s that may hold events of this time were read, with events from %s to %s (UTC): %s. %s missing, %s unreadable, %s rejected.",
 		number(t.Records, "record", "records"), number(uint64(len(c.Partitions)), "partition", "partitions"), moment(c.Begins), moment(c.Ends),
 		number(t.Events, "event", "events"), number(t.Missing, "record is", "records are"), number(t.Unreadable, "record is", "records are"), number(t.Rejected, "item was", "items were"))
+	if len(c.LeftOut) > 0 {
+		text += " The watermark leaves out " + strings.Join(c.LeftOut, ", ") + "."
+	}
 	if why := c.WhyNot(); len(why) > 0 {
 		return text + " So no zero on this page is proof: " + strings.Join(why, ", and ") + ", and whose they were is not known."
 	}

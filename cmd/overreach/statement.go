@@ -97,6 +97,18 @@ func writeStatement(stdout io.Writer, s *statement.Statement, format, out string
 	return nil
 }
 
+// leftOut names the partitions that the watermark leaves out.
+func leftOut(ctx context.Context, st *store.Store) ([]string, error) {
+	all, err := st.Standing(ctx)
+	var names []string
+	for _, one := range all {
+		if one.LeftOut {
+			names = append(names, one.String())
+		}
+	}
+	return names, err
+}
+
 // maxStatementDays bounds what is read and drawn: ten years.
 const maxStatementDays = 3660
 
@@ -120,6 +132,9 @@ func fillStatement(ctx context.Context, st *store.Store, s *statement.Statement)
 		return err
 	}
 	s.Coverage = statement.Covers(markers, watermark, s.From, s.To)
+	if s.Coverage.LeftOut, err = leftOut(ctx, st); err != nil {
+		return err
+	}
 	seen, err := addUsage(ctx, st, s)
 	if err != nil {
 		return err

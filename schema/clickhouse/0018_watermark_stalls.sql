@@ -88,7 +88,7 @@ WITH
     (SELECT max(watermark) FROM judged FINAL WHERE tier = 'minute') AS judged_to,
     (
         SELECT (min(w.unread_since), arrayStringConcat(arraySort(groupArray(concat(w.stream, ' partition ', toString(w.partition),
-            if(w.latest = never, ', of which no event is counted', concat(', whose latest event is of ', toString(toDateTime(w.latest, 'UTC')), ' UTC')),
+            if(w.latest = never, ', of which no event is counted', concat(', whose own clock stands at ', toString(toDateTime(w.latest, 'UTC')), ' UTC')),
             if(isNull(w.unread_since), ', and its records are counted', '')))), ', '))
         FROM watermark_stalls AS w FINAL
         WHERE w.left_out
