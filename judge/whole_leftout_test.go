@@ -112,7 +112,7 @@ func (s *standstill) expect(what string, watermark time.Time, leftOut bool) {
 	if want := max(0, watermark.Unix()); at != want {
 		s.t.Errorf("%s, minute %v: closed hours are judged up to %s, want %s", what, s.now.Sub(s.began).Minutes(), second(at), second(want))
 	}
-	stalls := s.judge.Stalls()
+	stalls := slices.Concat(s.judge.LeftOut(), s.judge.Stalls())
 	if is := len(stalls) == 1 && stalls[0].What == "access/1" && strings.HasPrefix(stalls[0].Why, "the watermark leaves it out"); is != leftOut || len(stalls) > 1 {
 		s.t.Errorf("%s, minute %v: what stands still is %v", what, s.now.Sub(s.began).Minutes(), stalls)
 	}
@@ -126,14 +126,28 @@ const (
 	waitsAgain = "the watermark waits for this partition again"
 )
 
-// zero is what a zero of a partner rests on.
-func (s *standstill) zero() store.LedgerRow {
+// zero says until when a zero of a partner is proof, and what of the partition it says,
+// where the tables have the view.
+func (s *standstill) zero(what string, until time.Time, leftOut string) {
 	s.t.Helper()
-	rows, err := s.store.Ledger(s.t.Context(), store.LedgerQuery{Partner: "crosses-all"})
+	st, ok := s.store.(*store.Store)
+	if !ok {
+		return
+	}
+	rows, err := st.Ledger(s.t.Context(), store.LedgerQuery{Partner: "crosses-all"})
 	if err != nil || len(rows) == 0 {
 		s.t.Fatalf("%d rows, %v", len(rows), err)
 	}
-	return rows[0]
+	says := slices.DeleteFunc(strings.Split(rows[0].WhyNot, "; "), func(why string) bool { return !strings.Contains(why, "leaves out") })
+	if leftOut != "" {
+		leftOut = "the watermark leaves out " + s.stream() + " partition 1, " + leftOut
+	}
+	if got := strings.Join(says, "; "); !rows[0].ZeroTo.Equal(until) || got != leftOut {
+		s.t.Errorf("%s: a zero is one until %v and says %q; want until %v and %q", what, rows[0].ZeroTo, got, until, leftOut)
+	}
+	if got, err := st.Watermark(s.t.Context()); err != nil || !got.Equal(until) {
+		s.t.Errorf("%s: statements end at %v, want %v (%v)", what, got, until, err)
+	}
 }
 
 // unseen is what the findings of the noisy partner cannot have seen.
@@ -149,21 +163,22 @@ func (s *standstill) unseen() string {
 
 func TestOnlyAPartitionThatWorksHoldsTheWatermark(t *testing.T) {
 	t.Parallel()
-	e := startEngine(t)
-	for _, holds := range []struct {
-		what string
-		test func(*testing.T, *standstill)
-	}{
-		{"only rejects", onlyRejects},
-		{"its clock stands", clockStands},
-		{"stopped", stopped},
-		{"a backlog", backlog},
-	} {
-		t.Run(holds.what, func(t *testing.T) {
-			t.Parallel()
-			holds.test(t, e.standstill(t))
-		})
-	}
+	onBoth(t, func(t *testing.T, e *engine) {
+		for _, holds := range []struct {
+			what string
+			test func(*testing.T, *standstill)
+		}{
+			{"only rejects", onlyRejects},
+			{"its clock stands", clockStands},
+			{"stopped", stopped},
+			{"a backlog", backlog},
+		} {
+			t.Run(holds.what, func(t *testing.T) {
+				t.Parallel()
+				holds.test(t, e.standstill(t))
+			})
+		}
+	})
 }
 
 // onlyRejects: it is behind in each round, and holds nobody back for longer than that.
@@ -194,11 +209,7 @@ func clockStands(t *testing.T, s *standstill) {
 	if s.said(leavesOut) != 1 || s.said(`"latest":"2000-01-02 00:00:00 UTC"`) != 1 || s.said("its time stands still though its records are counted") != 1 {
 		t.Errorf("the log says:\n%s", &s.log)
 	}
-	zero := s.zero()
-	if want := "the watermark leaves out " + s.stream() + " partition 1, whose own clock stands at 2000-01-02 00:00:00 UTC, and its records are counted"; !zero.ZeroTo.Equal(s.now) ||
-		!strings.Contains(zero.WhyNot, want) {
-		t.Errorf("a zero is one until %v, %q; want until %v and %q", zero.ZeroTo, zero.WhyNot, s.now, want)
-	}
+	s.zero("left out", s.now, "whose own clock stands at 2000-01-02 00:00:00 UTC, and its records are counted")
 	if unseen := s.unseen(); !strings.Contains(unseen, s.stream()+" partition 1, whose own clock stands at 2000-01-02 00:00:00 UTC") {
 		t.Errorf("a finding says %q", unseen)
 	}
@@ -212,8 +223,9 @@ func clockStands(t *testing.T, s *standstill) {
 	s.put(s.now)
 	s.minute(2) // the one of before, and one of today
 	s.expect("its clock goes", left, false)
-	if s.said(leavesOut) != 1 || s.said(waitsAgain) != 1 || strings.Contains(s.zero().WhyNot, "leaves out") || strings.Contains(s.unseen(), "left out") {
-		t.Errorf("it is back: %q, %q, and the log says:\n%s", s.zero().WhyNot, s.unseen(), &s.log)
+	s.zero("back", left, "")
+	if s.said(leavesOut) != 1 || s.said(waitsAgain) != 1 || strings.Contains(s.unseen(), "left out") {
+		t.Errorf("it is back: %q, and the log says:\n%s", s.unseen(), &s.log)
 	}
 }
 
@@ -239,14 +251,7 @@ func stopped(t *testing.T, s *standstill) {
 	s.restart()
 	s.minute(0)
 	s.expect("whoever judges next goes on at once", s.now, true)
-	zero := s.zero()
-	if want := "the watermark leaves out " + s.stream() + " partition 1, whose own clock stands at 2019-03-01 12:00:00 UTC"; !zero.ZeroTo.Equal(s.began.Add(-lateness)) ||
-		!strings.Contains(zero.WhyNot, want) || strings.Contains(zero.WhyNot, "records are counted") {
-		t.Errorf("a zero is one until %v, %q; want until %v and %q", zero.ZeroTo, zero.WhyNot, s.began.Add(-lateness), want)
-	}
-	if until, err := s.store.Watermark(t.Context()); err != nil || !until.Equal(s.began.Add(-lateness)) {
-		t.Errorf("statements end at %v (%v)", until, err)
-	}
+	s.zero("left out", s.began.Add(-lateness), "whose own clock stands at 2019-03-01 12:00:00 UTC")
 	if unseen := s.unseen(); !strings.Contains(unseen, "left out of the watermark: "+s.stream()+" partition 1") {
 		t.Errorf("a finding says %q", unseen)
 	}
@@ -256,8 +261,9 @@ func stopped(t *testing.T, s *standstill) {
 	s.expect("it works off what waited", left, false)
 	s.minute(1)
 	s.expect("it is caught up", s.now, false)
-	if zero := s.zero(); s.said(waitsAgain) != 1 || strings.Contains(zero.WhyNot, "leaves out") || !zero.ZeroTo.Equal(s.now) || strings.Contains(s.unseen(), "left out") {
-		t.Errorf("it is back: %+v, %q, and the log says:\n%s", zero, s.unseen(), &s.log)
+	s.zero("back", s.now, "")
+	if s.said(waitsAgain) != 1 || strings.Contains(s.unseen(), "left out") {
+		t.Errorf("it is back: %q, and the log says:\n%s", s.unseen(), &s.log)
 	}
 }
 
