@@ -32,10 +32,17 @@ func (s *service) ready(ctx context.Context) (string, error) {
 	if lines := stallLines(time.Now(), slices.Concat(counting.Stalls, s.judge.Stalls())); len(lines) > 0 {
 		return "", errors.New(strings.Join(lines, "\n"))
 	}
-	if counting.Standby {
-		return "ready: a standby, other instances have all partitions", nil
+	return readyText(time.Now(), counting.Standby, s.judge.LeftOut()), nil
+}
+
+// readyText says that the instance does its work, and which partitions the watermark
+// leaves out: all others are judged, so that makes no instance unready.
+func readyText(now time.Time, standby bool, leftOut []schema.Stall) string {
+	how := "ready"
+	if standby {
+		how = "ready: a standby, other instances have all partitions"
 	}
-	return "ready", nil
+	return strings.Join(append([]string{how}, stallLines(now, leftOut)...), "\n")
 }
 
 // stallLines writes what has stood still for longer than the grace, a line for each

@@ -28,3 +28,14 @@ func TestWhatStandsStillIsALineAReasonTheLongestFirstAndNothingWithinTheGrace(t 
 		t.Error(diff)
 	}
 }
+
+func TestWhoIsReadyNamesPartitionsThatTheWatermarkLeavesOut(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	if got := readyText(now, false, nil); got != "ready" {
+		t.Errorf("with none it says %q", got)
+	}
+	got := readyText(now, true, []schema.Stall{{What: "access/3", Since: now.Add(-time.Hour), Why: "the watermark leaves it out"}})
+	if want := "ready: a standby, other instances have all partitions\naccess/3 stands still for 1h0m0s, since 2026-03-01T11:00:00Z: the watermark leaves it out"; got != want {
+		t.Errorf("it says %q, want %q", got, want)
+	}
+}
