@@ -139,11 +139,11 @@ func TestEveryTierJumpsAGapThoughMarkersGoOnComing(t *testing.T) {
 			all = slices.DeleteFunc(all, func(m schema.Marker) bool { return m.From < j.at[tier][m.Partition] })
 			to, _ := r.chain(tier, all)
 			maps.Copy(j.at[tier], to)
+			j.noteBehind(tier, r.extents)
 			if second < 45 && j.at[tier][part(3)] != 40 {
 				t.Fatalf("the tier %s did not wait for a marker that is not visible yet: it is at %d", tier, j.at[tier][part(3)])
 			}
 		}
-		j.noteBehind(r.extents)
 	}
 	for _, tier := range schema.Tiers {
 		at := j.at[tier]
@@ -175,17 +175,19 @@ func TestATierThatStandsSaysSinceWhenAndHowFarItIsBehind(t *testing.T) {
 	j.metrics = NewMetrics(registry)
 	look := func(passed time.Duration, counted int64) {
 		clock(passed)
-		j.noteBehind([]schema.Marker{{Range: schema.Range{Partition: part(0), To: counted}}, {Range: schema.Range{Partition: part(1), From: 3, To: 5}}})
+		for _, tier := range schema.Tiers {
+			j.noteBehind(tier, []schema.Marker{{Range: schema.Range{Partition: part(0), To: counted}}, {Range: schema.Range{Partition: part(1), From: 3, To: 5}}})
+		}
 	}
 	for _, tier := range schema.Tiers {
 		j.at[tier][part(1)] = 5
 	}
 	expect := func(what string, behind, since float64, stalls ...string) {
 		t.Helper()
-		if got := gauge(t, registry, "overreach_judge_unjudged_records", "hour"); got != behind {
+		if got := ofTier(t, registry, "overreach_judge_unjudged_records", "hour"); got != behind {
 			t.Errorf("%s: %v offsets behind, want %v", what, got, behind)
 		}
-		if got := gauge(t, registry, "overreach_judge_unjudged_since_timestamp_seconds", "hour"); got != since {
+		if got := ofTier(t, registry, "overreach_judge_unjudged_since_timestamp_seconds", "hour"); got != since {
 			t.Errorf("%s: since %v, want %v", what, got, since)
 		}
 		var got []string
@@ -243,8 +245,8 @@ func TestAnotherFailureIsSaidToo(t *testing.T) {
 	}
 }
 
-// gauge returns a metric's value for the tier.
-func gauge(t *testing.T, from prometheus.Gatherer, name, label string) float64 {
+// ofTier returns a metric's value for the tier.
+func ofTier(t *testing.T, from prometheus.Gatherer, name, label string) float64 {
 	t.Helper()
 	families, err := from.Gather()
 	if err != nil {

@@ -185,9 +185,11 @@ func (r *round) runDue(ctx context.Context, tier schema.Tier, began time.Time, a
 		return nil
 	}
 	j.lastRun[tier] = began
+	j.noteBehind(tier, r.extents)
 	if err := r.run(ctx, tier); err != nil {
 		return fmt.Errorf("judging the tier %s: %w", tier, err)
 	}
+	j.noteBehind(tier, r.extents)
 	reached(pointTier)
 	return nil
 }
@@ -206,7 +208,6 @@ func (j *Judge) begin(ctx context.Context) (*round, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.noteBehind(extents)
 	j.watermark = watermark(extents, ends, out, int64(j.cfg.Lateness.Seconds()), j.now().Unix(), j.watermark)
 	registry, ordinal := j.registry()
 	r := &round{
@@ -231,7 +232,6 @@ func (j *Judge) finished(started time.Time, r *round) {
 		j.lastRound = started
 	}
 	j.health.moves()
-	j.noteBehind(r.extents)
 	j.metrics.round(time.Since(started), time.Since(before), j.watermark, latest(r.extents))
 }
 

@@ -97,13 +97,13 @@ func (m *Metrics) told(changes []schema.FindingChange) {
 	}
 }
 
-func (m *Metrics) tier(b behind) {
-	m.unjudged.WithLabelValues(b.tier.String()).Set(float64(b.offsets))
+func (m *Metrics) tier(tier schema.Tier, b behind) {
+	m.unjudged.WithLabelValues(tier.String()).Set(float64(b.offsets))
 	since := 0.0
 	if !b.since.IsZero() {
-		since = float64(b.since.Unix())
+		since = float64(b.since.UnixMilli()) / 1000
 	}
-	m.unjudgedFrom.WithLabelValues(b.tier.String()).Set(since)
+	m.unjudgedFrom.WithLabelValues(tier.String()).Set(since)
 }
 
 func (m *Metrics) partition(p schema.Partition, s standing) {

@@ -17,7 +17,7 @@ type health struct {
 	ended   time.Time // when a round last ended well; zero before Run
 	failing time.Time // since when they fail; zero where they do not
 	idle    time.Time // since when rounds find no slots; zero where the last one had some
-	tiers   []behind  // how far each is behind what is counted
+	tiers   map[schema.Tier]behind
 	leftOut []schema.Stall
 }
 

@@ -48,45 +48,45 @@ func (j *Judge) note(err error) {
 
 // behind is how far a tier is behind what is counted.
 type behind struct {
-	tier    schema.Tier
 	offsets int64
 	since   time.Time // since when a position did not move though there was something to judge; zero where there was nothing
 }
 
-// noteBehind notes how far each tier is behind, and since when.
-func (j *Judge) noteBehind(extents []schema.Marker) {
-	now := j.now()
-	all := make([]behind, 0, len(schema.Tiers))
-	for _, tier := range schema.Tiers {
-		b := behind{tier: tier}
-		for _, e := range extents {
-			at, where := j.stands(tier, e), place{tier, e.Partition}
-			if at >= e.To {
-				delete(j.unjudged, where)
-				continue
-			}
-			b.offsets += e.To - at
-			w, ok := j.unjudged[where]
-			if !ok || w.at != at {
-				w = waiting{at: at, since: now}
-				j.unjudged[where] = w
-			}
-			if b.since.IsZero() || w.since.Before(b.since) {
-				b.since = w.since
-			}
+// noteBehind notes how far a tier is behind, and since when. It is called before and
+// after the tier is judged, so what waits for its turn is not behind.
+func (j *Judge) noteBehind(tier schema.Tier, extents []schema.Marker) {
+	b := behind{}
+	for _, e := range extents {
+		at, where := j.stands(tier, e), place{tier, e.Partition}
+		if at >= e.To {
+			delete(j.unjudged, where)
+			continue
 		}
-		j.metrics.tier(b)
-		all = append(all, b)
+		b.offsets += e.To - at
+		w, ok := j.unjudged[where]
+		if !ok || w.at != at {
+			w = waiting{at: at, since: j.now()}
+			j.unjudged[where] = w
+		}
+		if b.since.IsZero() || w.since.Before(b.since) {
+			b.since = w.since
+		}
 	}
+	j.metrics.tier(tier, b)
 	j.health.mu.Lock()
 	defer j.health.mu.Unlock()
-	j.health.tiers = all
+	if j.health.tiers == nil {
+		j.health.tiers = map[schema.Tier]behind{}
+	}
+	j.health.tiers[tier] = b
 }
 
 // standsBy notes that there is nothing to judge here.
 func (j *Judge) standsBy() {
 	clear(j.unjudged)
-	j.noteBehind(nil)
+	for _, tier := range schema.Tiers {
+		j.noteBehind(tier, nil)
+	}
 	j.metrics.stood.Reset()
 	j.metrics.leftOut.Reset()
 	j.health.mu.Lock()
@@ -95,16 +95,16 @@ func (j *Judge) standsBy() {
 }
 
 // stalls returns the tiers that do not move though there is something to judge.
-func stalls(tiers []behind, now func() time.Time) []schema.Stall {
+func stalls(tiers map[schema.Tier]behind, now func() time.Time) []schema.Stall {
 	var all []schema.Stall
-	for _, b := range tiers {
-		most := slidingStands
-		if b.tier.Closed() {
+	for _, tier := range schema.Tiers {
+		b, most := tiers[tier], slidingStands
+		if tier.Closed() {
 			most = closedStands
 		}
 		if !b.since.IsZero() && now().Sub(b.since) >= most {
 			all = append(all, schema.Stall{
-				What: "judge, tier " + b.tier.String(), Since: b.since, Why: fmt.Sprintf("%d offsets are counted and not judged", b.offsets),
+				What: "judge, tier " + tier.String(), Since: b.since, Why: fmt.Sprintf("%d offsets are counted and not judged", b.offsets),
 			})
 		}
 	}
