@@ -3,6 +3,7 @@ package notify
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,7 @@ type labels struct {
 	Capability string // empty: all of the partner's
 	Severity   schema.Severity
 	Detector   string
+	ToldAgain  int // how often the run had grown tenfold and was told anew
 }
 
 // alert is what on-call is told: one or several runs of one partner. Its labels
@@ -54,6 +56,18 @@ type member struct {
 
 func (a *alert) fires() bool { return a.Ended.IsZero() }
 
+// acknowledged reports whether somebody is on any of what the alert tells.
+func (a *alert) acknowledged() bool {
+	return slices.ContainsFunc(a.Members, func(m member) bool { return m.Left == "" && m.run.acknowledged != nil })
+}
+
+// reaches reports whether the alert tells, or told, of the run's part of the API. A run
+// of the whole partner reaches nothing further.
+func (a *alert) reaches(r *run) bool {
+	c := r.last().Capability
+	return c == "" || slices.ContainsFunc(a.Members, func(m member) bool { return m.run.last().Capability == c })
+}
+
 // digest reports whether it is a partner's digest: told once, and not ended.
 func (a *alert) digest() bool { return a.Name == digestName }
 
@@ -80,7 +94,11 @@ func (a *alert) join(r *run) {
 
 // alertID names an alert alike in every instance, and whenever it is folded.
 func alertID(l labels, lead string, started time.Time) string {
-	return hashed(l.Name, string(l.Severity), lead, strconv.FormatInt(started.UnixMilli(), 10))
+	parts := []string{l.Name, string(l.Severity), lead, strconv.FormatInt(started.UnixMilli(), 10)}
+	if l.ToldAgain > 0 {
+		parts = append(parts, strconv.Itoa(l.ToldAgain))
+	}
+	return hashed(parts...)
 }
 
 // hashed returns 32 hexadecimal digits that depend on all parts.
@@ -95,8 +113,14 @@ type run struct {
 	days     []schema.Telling // the last telling of each of its findings, by period
 	severity schema.Severity  // as it was last told
 	due      bool             // it was told fresh, so on-call is to know
+	crowded  bool             // the alert of all strangers tells it
 	lastsTo  time.Time        // where it was over when it was found: until when it is told
 	alert    *alert           // that tells it now
+
+	people    uint64 // as they were last known
+	paged     uint64 // as they were when on-call was last told
+	toldAgain int    // how often on-call was told anew because they had grown tenfold
+	grewFrom  uint64 // of whom on-call had been told before the last of these times
 
 	silence, resolved, acknowledged *schema.FindingAction // what holds of it now
 	again                           *schema.FindingAction // how it was resolved before it was seen again
@@ -116,6 +140,29 @@ func (r *run) tell(t schema.Telling) bool {
 
 func (r *run) forgetActs() {
 	r.silence, r.resolved, r.again, r.acknowledged = nil, nil, nil, nil
+	r.toldAgain, r.grewFrom = 0, 0
+}
+
+// tenfold reports whether so many people are ten times those of whom on-call was last
+// told. Of none and of one person it takes ten.
+func (r *run) tenfold(people uint64) bool { return people/10 >= max(r.paged, 1) }
+
+// next returns what is to be noted of the run by its latest figures, if anything is,
+// and why.
+func (r *run) next(f *schema.Finding, maxAge time.Duration, now time.Time) (schema.Act, string) {
+	switch {
+	case r.resolved != nil:
+		if f.LastSeen.After(r.resolved.At) {
+			return schema.SeenAgain, "last seen at " + stamp(f.LastSeen) + ", after it was resolved"
+		}
+	case !r.due:
+		if !r.crowded && f.State == schema.Open && now.Sub(f.LastSeen) <= maxAge {
+			return schema.GoesOn, "last seen at " + stamp(f.LastSeen) + "; only a digest had told it, as old"
+		}
+	case r.acknowledged != nil && r.alert != nil && r.tenfold(f.People.Value):
+		return schema.Grown, fmt.Sprintf("%d people, %d when it last paged", f.People.Value, r.paged)
+	}
+	return "", ""
 }
 
 // last is its latest day that was not withdrawn; where all were, the latest.
@@ -141,7 +188,7 @@ func (r *run) live(now time.Time) bool { return r.open() || now.Before(r.lastsTo
 
 func (r *run) labels() labels {
 	t := r.last()
-	return labels{Name: alertName(t.Detector), Partner: t.Partner, Capability: t.Capability, Severity: r.severity, Detector: t.Detector}
+	return labels{Name: alertName(t.Detector), Partner: t.Partner, Capability: t.Capability, Severity: r.severity, Detector: t.Detector, ToldAgain: r.toldAgain}
 }
 
 // alertName makes OverreachVolumeLimit of volume_limit.

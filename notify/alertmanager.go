@@ -132,6 +132,9 @@ func labelSet(l labels) map[string]string {
 	if l.Detector != "" {
 		set["detector"] = l.Detector
 	}
+	if l.ToldAgain > 0 {
+		set["told_again"] = strconv.Itoa(l.ToldAgain)
+	}
 	return set
 }
 
@@ -149,6 +152,7 @@ func (a *alertmanager) annotations(v view) map[string]string {
 		set("held_back", strconv.Itoa(v.HeldBack))
 	}
 	set("acknowledged", v.about((*run).saysAcknowledged))
+	set("grown", v.about((*run).saysGrown))
 	set("silenced", v.about((*run).saysSilenced))
 	set("seen_again", v.about((*run).saysSeenAgain))
 	set("ended_because", line(v.Because))

@@ -192,7 +192,7 @@ func TestWhatIsOldIsADigestAndNoPage(t *testing.T) {
 	n, _ := running(t, cfg, events, nil)
 	for _, capability := range []string{"friends", "contacts"} {
 		f := begun("bank", capability, schema.Critical)
-		f.FirstCrossing = f.FirstCrossing.AddDate(0, 0, -2)
+		f.FirstCrossing, f.LastSeen = f.FirstCrossing.AddDate(0, 0, -2), f.LastSeen.AddDate(0, 0, -2)
 		events.tell(f, schema.ChangeNew)
 	}
 	n.Nudge()

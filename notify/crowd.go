@@ -106,7 +106,7 @@ func (p *partnerFold) handOver(t schema.Telling) {
 		return
 	}
 	a := r.alert
-	r.due = false
+	r.due, r.crowded = false, true
 	p.leave(r, "superseded by the alert of all partners that are not in the registry")
 	if a != nil && !a.fires() {
 		a.Superseded = true

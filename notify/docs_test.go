@@ -186,8 +186,8 @@ func TestEveryLabelAndAnnotationIsInTheDocsAndTheOtherWayRound(t *testing.T) {
 	}
 	f := begun("bank", "messaging", schema.Critical)
 	act := &schema.FindingAction{Who: "ann"}
-	r := &run{days: []schema.Telling{{FindingKey: f.FindingKey, ID: f.ID()}}, acknowledged: act, silence: act, again: act}
-	a := &alert{labels: labels{Name: "OverreachVolumeLimit", Partner: "bank", Capability: "messaging", Severity: schema.Critical, Detector: "volume_limit"},
+	r := &run{days: []schema.Telling{{FindingKey: f.FindingKey, ID: f.ID()}}, acknowledged: act, silence: act, again: act, toldAgain: 1}
+	a := &alert{labels: labels{Name: "OverreachVolumeLimit", Partner: "bank", Capability: "messaging", Severity: schema.Critical, Detector: "volume_limit", ToldAgain: 1},
 		ID: "a", Lead: f.ID(), Members: []member{{run: r}}, HeldBack: 1, Because: "ended"}
 	am := alertmanager{}
 	section := func(name string) []string {

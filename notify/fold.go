@@ -23,8 +23,8 @@ type history struct {
 
 // folded is what a history comes to at a moment.
 type folded struct {
-	Alerts   []*alert // by when they started: those that fire and all that ever did
-	Resolved []*run   // that a person resolved, and that nobody has said to be over
+	Alerts  []*alert // by when they started: those that fire and all that ever did
+	Watched []*run   // that go on, and of which run.next may have something to note
 }
 
 // fold replays the history up to now. What has started keeps its id and its start,
@@ -43,7 +43,11 @@ func fold(h history, maxAge, group time.Duration, strangers int, now time.Time) 
 		partnerOf[t.ID] = t.Partner
 		tell := p.tell
 		if crowd.has(t) {
-			tell = func(t schema.Telling) { p.runOf(t).tell(t) } // the crowd's alert tells it
+			tell = func(t schema.Telling) { // the crowd's alert tells it
+				r := p.runOf(t)
+				r.tell(t)
+				r.crowded = true
+			}
 		}
 		p.steps = append(p.steps, step{at: t.Told, order: telling - rank(t.Severity), period: t.Period, finding: t.ID, do: func() { tell(t) }})
 	}
@@ -60,16 +64,15 @@ func fold(h history, maxAge, group time.Duration, strangers int, now time.Time) 
 		p.replay(now)
 		all.Alerts = append(all.Alerts, p.alerts...)
 		for _, r := range p.runs {
-			if r.resolved != nil && r.open() {
-				all.Resolved = append(all.Resolved, r)
+			if r.open() && (r.resolved != nil || !r.due && !r.crowded || r.acknowledged != nil) {
+				all.Watched = append(all.Watched, r)
 			}
 		}
 	}
 	slices.SortFunc(all.Alerts, func(a, b *alert) int {
 		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID))
 	})
-	slices.SortFunc(all.Resolved, func(a, b *run) int { return cmp.Compare(a.id(), b.id()) })
-	all.Resolved = slices.CompactFunc(all.Resolved, func(a, b *run) bool { return a.id() == b.id() }) // one of a stranger and of the crowd
+	slices.SortFunc(all.Watched, func(a, b *run) int { return cmp.Compare(a.id(), b.id()) })
 	return all
 }
 
@@ -142,6 +145,7 @@ func (p *partnerFold) tell(t schema.Telling) {
 	if r.tell(t) {
 		r.forgetActs() // they were about what is over
 	}
+	r.people, r.crowded = t.People, false
 	switch {
 	case t.Change == schema.ChangeEnded || t.Change == schema.ChangeWithdrawn:
 		if !r.open() {
@@ -149,7 +153,7 @@ func (p *partnerFold) tell(t schema.Telling) {
 		}
 		p.place(r)
 		return
-	case stale(t, p.maxAge):
+	case stale(t, p.maxAge) && !goesOn(t, p.maxAge):
 		p.tellInDigest(r, t)
 		p.place(r)
 		return
@@ -181,6 +185,13 @@ func stale(t schema.Telling, maxAge time.Duration) bool {
 	return t.Told.Sub(since) > maxAge
 }
 
+// goesOn reports whether what is told still went on when it was told: its last access
+// was not longer ago than what pages. The time is that of the telling, never that of
+// the fold, so that all instances fold the same at any later time.
+func goesOn(t schema.Telling, maxAge time.Duration) bool {
+	return t.State == schema.Open && t.Told.Sub(t.LastSeen) <= maxAge
+}
+
 // runOf returns the run that a telling belongs to: that of its finding, or of the
 // day that it continues, or a new one.
 func (p *partnerFold) runOf(t schema.Telling) *run {
@@ -205,9 +216,15 @@ func (p *partnerFold) act(a schema.FindingAction) {
 	if r == nil || !r.live(p.now) {
 		return
 	}
+	if a.People > 0 {
+		r.people = a.People
+	}
 	switch a.Act {
 	case schema.Acknowledge:
 		r.acknowledged = &a
+		if r.tenfold(a.People) { // who acknowledged it has seen that they had grown
+			r.paged = a.People
+		}
 	case schema.Silence:
 		r.silence = nil
 		if !a.Until.After(p.now) {
@@ -230,6 +247,13 @@ func (p *partnerFold) act(a schema.FindingAction) {
 			r.resolved, r.again = nil, r.resolved
 			p.place(r)
 		}
+	case schema.GoesOn:
+		if !r.due && !r.crowded && r.open() {
+			r.due, r.severity = true, r.last().Severity
+			p.place(r)
+		}
+	case schema.Grown:
+		p.place(r)
 	}
 }
 
@@ -255,17 +279,23 @@ func (p *partnerFold) leave(r *run, why string) {
 
 // place puts a run that is to be told into the one alert that tells it.
 func (p *partnerFold) place(r *run) {
+	grew := false
 	switch {
 	case !r.due || !r.live(p.now) || r.silence != nil || r.resolved != nil:
 		return
 	case r.alert != nil && rank(r.alert.Severity) >= rank(r.severity):
-		return // told already
+		if grew = r.acknowledged != nil && r.tenfold(r.people); !grew {
+			return // told already
+		}
+		r.toldAgain, r.grewFrom = r.toldAgain+1, r.paged
 	}
 	was, l := r.alert, r.labels()
 	l.Partner = p.partner
 	target := p.firing(func(a *alert) bool { return a.labels == l })
-	if target == nil {
-		target = p.firing(func(a *alert) bool { return p.justBegan(a) && rank(a.Severity) >= rank(r.severity) })
+	if target == nil && !grew {
+		target = p.firing(func(a *alert) bool {
+			return p.justBegan(a) && rank(a.Severity) >= rank(r.severity) && (!a.acknowledged() || a.reaches(r))
+		})
 	}
 	if target == nil {
 		target = p.start(l, r.id())
@@ -285,6 +315,7 @@ func (p *partnerFold) place(r *run) {
 		p.supersede(was, target)
 	}
 	target.join(r)
+	r.paged = r.people
 }
 
 // start begins an alert. One that ended at this very moment goes on instead.
@@ -367,7 +398,7 @@ func (p *partnerFold) tellInDigest(r *run, t schema.Telling) {
 func (p *partnerFold) tellDigest() {
 	d := p.digest
 	p.digest = nil
-	d.Members = slices.DeleteFunc(d.Members, func(m member) bool { return m.run.withdrawn() })
+	d.Members = slices.DeleteFunc(d.Members, func(m member) bool { return m.run.withdrawn() || m.run.alert != nil })
 	if len(d.Members) == 0 {
 		return
 	}

@@ -57,6 +57,26 @@ func old(t schema.Telling) schema.Telling {
 	return t
 }
 
+// late is the same of one that began too long ago, and was last seen so long before it
+// was told.
+func late(t schema.Telling, lastSeen time.Duration) schema.Telling {
+	t = old(t)
+	t.LastSeen = t.Told.Add(-lastSeen)
+	return t
+}
+
+// of is a telling of so many people.
+func of(people uint64, t schema.Telling) schema.Telling {
+	t.People = people
+	return t
+}
+
+// when is an act at a time at which so many people were known.
+func when(people uint64, a schema.FindingAction) schema.FindingAction {
+	a.People = people
+	return a
+}
+
 // overWhenFound is the same of one that has ended already.
 func overWhenFound(t schema.Telling) schema.Telling {
 	t.State = schema.Ended
@@ -84,6 +104,9 @@ func summary(h history, at int) string {
 				name = "(" + name + ")"
 			}
 			b.WriteString(" " + name)
+		}
+		if a.ToldAgain > 0 {
+			fmt.Fprintf(&b, ", %d times anew", a.ToldAgain)
 		}
 		if a.HeldBack > 0 {
 			fmt.Fprintf(&b, ", held back %d", a.HeldBack)
@@ -251,7 +274,7 @@ func oracle(h history, now time.Time) map[schema.FindingKey]bool {
 						due, resolved, silentTo, lastsTo = false, false, time.Time{}, time.Time{}
 					}
 				default:
-					if t.Told.Sub(t.Peak) > maxAge {
+					if t.Told.Sub(t.Peak) > maxAge && (t.State != schema.Open || t.Told.Sub(t.LastSeen) > maxAge) {
 						continue
 					}
 					due, resolved = true, false
@@ -272,6 +295,8 @@ func oracle(h history, now time.Time) map[schema.FindingKey]bool {
 				resolved = true
 			case schema.SeenAgain:
 				resolved = false
+			case schema.GoesOn:
+				due = due || open()
 			}
 		}
 		pass(now)
@@ -286,12 +311,13 @@ func chance(r *rand.Rand) history {
 	names := []string{"p", "p/a", "p/a/next", "p/b", "p/b/next", "q/a"}
 	at := 0
 	first := map[string]bool{}
+	people := func() uint64 { return []uint64{0, 1, 9, 10, 100, 1000}[r.IntN(6)] }
 	for range 4 + r.IntN(20) {
 		at += 1 + r.IntN(30)
 		name := names[r.IntN(len(names))]
 		if r.IntN(3) == 0 {
-			act := []schema.Act{schema.Acknowledge, schema.Silence, schema.Silence, schema.Resolve, schema.Judgement, schema.SeenAgain}[r.IntN(6)]
-			h.Actions = append(h.Actions, does(at, act, name, at-5+r.IntN(120)))
+			act := []schema.Act{schema.Acknowledge, schema.Silence, schema.Silence, schema.Resolve, schema.Judgement, schema.SeenAgain, schema.GoesOn, schema.Grown}[r.IntN(8)]
+			h.Actions = append(h.Actions, when(people(), does(at, act, name, at-5+r.IntN(120))))
 			continue
 		}
 		changes := []schema.Change{schema.ChangeContinued, schema.ChangeRaised, schema.ChangeReopened, schema.ChangeEnded, schema.ChangeEnded, schema.ChangeWithdrawn}
@@ -307,12 +333,14 @@ func chance(r *rand.Rand) history {
 			change = schema.ChangeNew
 		}
 		first[name] = true
-		t := says(at, name, change, []schema.Severity{schema.Warning, schema.Critical}[r.IntN(2)])
-		switch r.IntN(6) {
+		t := of(people(), says(at, name, change, []schema.Severity{schema.Warning, schema.Critical}[r.IntN(2)]))
+		switch r.IntN(7) {
 		case 0:
 			t = old(t)
 		case 1:
 			t = overWhenFound(t)
+		case 2:
+			t = late(t, maxAge/2)
 		}
 		if change == schema.ChangeWithdrawn {
 			t.State = schema.Withdrawn

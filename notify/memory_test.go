@@ -61,7 +61,7 @@ func (m *memory) WriteAction(_ context.Context, a schema.FindingAction) error {
 func (m *memory) Findings(_ context.Context, q schema.FindingsQuery) (all []schema.VersionedFinding, err error) {
 	return all, m.use(func() {
 		for _, id := range q.IDs {
-			if f, ok := m.findings[id]; ok {
+			if f, ok := m.findings[id]; ok && !f.LastSeen.Before(q.Since) {
 				all = append(all, schema.VersionedFinding{Finding: f})
 			}
 		}
@@ -109,7 +109,7 @@ func (m *memory) tell(f schema.Finding, change schema.Change) {
 		m.findings[f.ID()] = f
 		m.tellings = append(m.tellings, schema.Telling{
 			FindingKey: f.FindingKey, ID: f.ID(), Told: time.Now().UTC().Truncate(time.Millisecond), Change: change, Severity: f.Severity,
-			State: f.State, FirstCrossing: f.FirstCrossing, Peak: f.Peak, LastSeen: f.LastSeen,
+			State: f.State, FirstCrossing: f.FirstCrossing, Peak: f.Peak, LastSeen: f.LastSeen, People: f.People.Value,
 		})
 	})
 }
@@ -119,6 +119,7 @@ func (m *memory) do(f schema.Finding, act schema.Act, until time.Time) {
 	_ = m.use(func() {
 		m.actions = append(m.actions, schema.FindingAction{
 			Finding: f.ID(), At: time.Now().UTC().Truncate(time.Millisecond), Act: act, Who: "ann", Reason: "asked the partner", Until: until,
+			People: f.People.Value,
 		})
 	})
 }

@@ -15,7 +15,7 @@ import (
 
 // Config says what is alerted, how often, and who receives it.
 type Config struct {
-	MaxAge        time.Duration // a finding that had been so for longer when it was found pages nobody
+	MaxAge        time.Duration // a finding that had been so for longer when it was found pages nobody, unless it was last seen within it
 	Group         time.Duration // within it a partner's findings make one alert
 	MaxStrangers  int           // more partners that are not in the registry make one alert
 	Resend        time.Duration // between two messages to an Alertmanager of an alert that goes on
@@ -178,13 +178,13 @@ func (n *Notifier) read(ctx context.Context, owned []uint8) (plan, error) {
 		return plan{}, err
 	}
 	f := fold(h, n.cfg.MaxAge, n.cfg.Group, n.cfg.MaxStrangers, now)
-	f.Resolved = slices.DeleteFunc(f.Resolved, func(r *run) bool { return !mine(r.last().Partner) })
-	again, err := n.seenAgain(ctx, f.Resolved, now)
+	f.Watched = slices.DeleteFunc(f.Watched, func(r *run) bool { return !mine(r.last().Partner) })
+	noted, err := n.note(ctx, f.Watched, now)
 	if err != nil {
 		return plan{}, err
 	}
-	if len(again) > 0 {
-		h.Actions = append(h.Actions, again...)
+	if len(noted) > 0 {
+		h.Actions = append(h.Actions, noted...)
 		f = fold(h, n.cfg.MaxAge, n.cfg.Group, n.cfg.MaxStrangers, now)
 	}
 	recent := slices.DeleteFunc(f.Alerts, func(a *alert) bool { return !mine(a.Partner) || !a.fires() && a.Ended.Before(since) })
@@ -199,32 +199,46 @@ func (n *Notifier) read(ctx context.Context, owned []uint8) (plan, error) {
 	return p, nil
 }
 
-// seenAgain notes which of the runs that a person resolved have been seen since.
-func (n *Notifier) seenAgain(ctx context.Context, resolved []*run, now time.Time) ([]schema.FindingAction, error) {
-	ids := map[string]bool{}
-	for _, r := range resolved {
-		ids[r.id()] = true
+// note writes down what the latest figures of runs come to: no telling says it, and
+// every instance is to fold it from the same moment.
+func (n *Notifier) note(ctx context.Context, watched []*run, now time.Time) ([]schema.FindingAction, error) {
+	acted, digested := map[string]bool{}, map[string]bool{}
+	for _, r := range watched {
+		if !r.due && r.resolved == nil {
+			digested[r.id()] = true // all that an old log leaves open, so of these only what goes on is read
+		} else {
+			acted[r.id()] = true
+		}
 	}
-	latest, err := n.findings(ctx, ids)
+	latest, err := n.findings(ctx, acted, time.Time{})
 	if err != nil {
 		return nil, err
 	}
-	var again []schema.FindingAction
-	for _, r := range resolved {
+	recent, err := n.findings(ctx, digested, now.Add(-n.cfg.MaxAge))
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(latest, recent)
+	var noted []schema.FindingAction
+	for _, r := range watched {
 		f := latest[r.id()]
-		if f == nil || !f.LastSeen.After(r.resolved.At) {
+		if f == nil {
+			continue
+		}
+		act, why := r.next(f, n.cfg.MaxAge, now)
+		same := func(a schema.FindingAction) bool { return a.Finding == r.id() && a.Act == act } // of a stranger and of the crowd
+		if act == "" || slices.ContainsFunc(noted, same) {
 			continue
 		}
 		a := schema.FindingAction{
-			Finding: r.id(), At: now.Truncate(time.Millisecond), Act: schema.SeenAgain, Who: "overreach",
-			Reason: "last seen at " + stamp(f.LastSeen) + ", after it was resolved",
+			Finding: r.id(), At: now.Truncate(time.Millisecond), Act: act, Who: "overreach", Reason: why, People: f.People.Value,
 		}
 		if err := n.store.WriteAction(ctx, a); err != nil {
-			return nil, fmt.Errorf("noting that a resolved finding was seen again: %w", err)
+			return nil, fmt.Errorf("noting that %s: %w", why, err)
 		}
-		again = append(again, a)
+		noted = append(noted, a)
 	}
-	return again, nil
+	return noted, nil
 }
 
 func (n *Notifier) deliveries(ctx context.Context, alerts []*alert) (map[string]map[string]schema.Outcome, error) {
@@ -270,7 +284,7 @@ func (n *Notifier) views(ctx context.Context, alerts []*alert) ([]view, error) {
 			ids[r.id()] = true
 		}
 	}
-	latest, err := n.findings(ctx, ids)
+	latest, err := n.findings(ctx, ids, time.Time{})
 	if err != nil {
 		return nil, err
 	}
@@ -281,9 +295,10 @@ func (n *Notifier) views(ctx context.Context, alerts []*alert) ([]view, error) {
 	return views, nil
 }
 
-func (n *Notifier) findings(ctx context.Context, ids map[string]bool) (map[string]*schema.Finding, error) {
+// findings reads those of the ids that were seen since a time, by id.
+func (n *Notifier) findings(ctx context.Context, ids map[string]bool, since time.Time) (map[string]*schema.Finding, error) {
 	all, err := inChunks(ids, func(ids []string) ([]schema.VersionedFinding, error) {
-		return n.store.Findings(ctx, schema.FindingsQuery{IDs: ids})
+		return n.store.Findings(ctx, schema.FindingsQuery{IDs: ids, Since: since})
 	})
 	if err != nil {
 		return nil, err

@@ -441,7 +441,7 @@ func TestADigestIsToldOnce(t *testing.T) {
 		running(t, oneWebhook, store, receiver.use)
 		for _, capability := range []string{"messaging", "friends"} {
 			f := begun("bank", capability, schema.Critical)
-			f.FirstCrossing = f.FirstCrossing.AddDate(0, -1, 0)
+			f.FirstCrossing, f.LastSeen = f.FirstCrossing.AddDate(0, -1, 0), f.LastSeen.AddDate(0, -1, 0)
 			store.tell(f, schema.ChangeNew)
 		}
 		time.Sleep(5 * time.Minute)

@@ -177,6 +177,13 @@ func (r *run) saysAcknowledged() string {
 	return "by " + r.acknowledged.Who + " at " + stamp(r.acknowledged.At) + ": " + r.acknowledged.Reason
 }
 
+func (r *run) saysGrown() string {
+	if r.toldAgain == 0 {
+		return ""
+	}
+	return fmt.Sprintf("acknowledged, and grown from %d to %d people since it last paged", r.grewFrom, r.paged)
+}
+
 func (r *run) saysSilenced() string {
 	if r.silence == nil {
 		return ""

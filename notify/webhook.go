@@ -49,6 +49,7 @@ type webhookAlert struct {
 	PeopleHigh   uint64            `json:"people_high"`
 	HeldBack     int               `json:"held_back"`
 	Acknowledged string            `json:"acknowledged,omitempty"`
+	Grown        string            `json:"grown,omitempty"`
 	Silenced     string            `json:"silenced,omitempty"`
 	SeenAgain    string            `json:"seen_again,omitempty"`
 	Findings     []webhookFinding  `json:"findings"`
@@ -140,7 +141,8 @@ func (w *webhook) alert(v view) webhookAlert {
 		ID: v.ID, Labels: labelSet(v.labels), Partner: v.Partner, Summary: v.summary(),
 		Started: v.Started.UTC(), Ended: timeOrNil(v.Ended), EndedBecause: line(v.Because),
 		People: people.Value, PeopleLow: people.Low, PeopleHigh: people.High, HeldBack: v.HeldBack,
-		Acknowledged: v.about((*run).saysAcknowledged), Silenced: v.about((*run).saysSilenced), SeenAgain: v.about((*run).saysSeenAgain),
+		Acknowledged: v.about((*run).saysAcknowledged), Grown: v.about((*run).saysGrown),
+		Silenced: v.about((*run).saysSilenced), SeenAgain: v.about((*run).saysSeenAgain),
 		Findings: []webhookFinding{},
 	}
 	for _, r := range v.shown() {

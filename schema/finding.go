@@ -140,6 +140,7 @@ type FindingsQuery struct {
 	Partners []string
 	Slots    []uint8 // of their partners
 	OpenOnly bool
+	Since    time.Time // only those with an access or attempt at that time or later; zero: all
 }
 
 // Change is what is told about a finding.

@@ -13,9 +13,12 @@ const (
 	Resolve     Act = "resolve" // it is dealt with; told again where it is seen again
 	Judgement   Act = "verdict" // what it turned out to be
 
-	// SeenAgain is no person's: notify notes it where what was resolved goes on,
-	// so that its alert fires anew from a moment that every instance agrees on.
-	SeenAgain Act = "seen again"
+	// The others are no person's. Package notify notes them, so that every instance
+	// agrees on the moment from which an alert fires.
+
+	SeenAgain Act = "seen again" // it was resolved, and there was an access after that
+	GoesOn    Act = "goes on"    // only a digest told it, as old, and it goes on now
+	Grown     Act = "grown"      // it was acknowledged, and has ten times the people that were last paged
 )
 
 // Verdict is what a finding turned out to be.
@@ -38,10 +41,11 @@ type FindingAction struct {
 	Reason  string
 	Until   time.Time // a silence's end; not after At: it is lifted
 	Verdict Verdict   // of a Judgement
+	People  uint64    // affected when it was done, as they were known then; 0: none, or not kept
 }
 
-// Telling is what alerts follow from: one row of finding_changes, without the
-// figures, which are looked up where they are shown.
+// Telling is what alerts follow from: one row of finding_changes. Of its figures it
+// has the people alone; the others are looked up where they are shown.
 type Telling struct {
 	FindingKey
 	ID            string
@@ -52,6 +56,7 @@ type Telling struct {
 	FirstCrossing time.Time
 	Peak          time.Time
 	LastSeen      time.Time
+	People        uint64
 }
 
 // Outcome is how the delivery of an event to a receiver ended.

@@ -192,6 +192,9 @@ func (s *Store) Findings(ctx context.Context, q schema.FindingsQuery) ([]schema.
 	if q.OpenOnly {
 		where = append(where, "state = 'open'") // with FINAL, the state of the latest version
 	}
+	if !q.Since.IsZero() {
+		where = append(where, fmt.Sprintf("last_seen >= fromUnixTimestamp64Milli(%d, 'UTC')", q.Since.UnixMilli()))
+	}
 	rows, err := s.conn.Query(ctx, "SELECT "+columnList(findingColumns)+" FROM findings_log FINAL WHERE "+strings.Join(where, " AND ")+
 		" ORDER BY detector, partner, capability, window, cause, period, id")
 	if err != nil {

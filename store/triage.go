@@ -17,16 +17,16 @@ func (s *Store) WriteAction(ctx context.Context, a schema.FindingAction) error {
 	if a.Act == schema.Silence {
 		until = &a.Until
 	}
-	columns := []string{"finding", "at", "act", "who", "reason", "until", "verdict"}
+	columns := []string{"finding", "at", "act", "who", "reason", "until", "verdict", "people"}
 	return s.insert(ctx, "finding_actions", columns, "", func(b *block) {
-		b.row([]any{a.Finding, a.At, string(a.Act), a.Who, a.Reason, until, string(a.Verdict)})
+		b.row([]any{a.Finding, a.At, string(a.Act), a.Who, a.Reason, until, string(a.Verdict), a.People})
 	})
 }
 
 // Actions returns what was done about the findings of the given ids, in the
 // order of time.
 func (s *Store) Actions(ctx context.Context, ids []string) ([]schema.FindingAction, error) {
-	rows, err := s.conn.Query(ctx, "SELECT finding, at, act, who, reason, until, verdict FROM finding_actions WHERE "+
+	rows, err := s.conn.Query(ctx, "SELECT finding, at, act, who, reason, until, verdict, people FROM finding_actions WHERE "+
 		in("finding", quoteAll(ids))+" ORDER BY at, finding, act")
 	if err != nil {
 		return nil, fmt.Errorf("reading actions: %w", s.explain(err))
@@ -36,7 +36,7 @@ func (s *Store) Actions(ctx context.Context, ids []string) ([]schema.FindingActi
 		var a schema.FindingAction
 		var act, verdict string
 		var until *time.Time
-		if err := rows.Scan(&a.Finding, &a.At, &act, &a.Who, &a.Reason, &until, &verdict); err != nil {
+		if err := rows.Scan(&a.Finding, &a.At, &act, &a.Who, &a.Reason, &until, &verdict, &a.People); err != nil {
 			return err
 		}
 		a.Act, a.Verdict = schema.Act(act), schema.Verdict(verdict)
@@ -64,7 +64,7 @@ func (s *Store) Tellings(ctx context.Context, partners []string, since time.Time
 	if partners != nil {
 		where = in("partner", quoteAll(partners)) + " AND " + where
 	}
-	rows, err := s.conn.Query(ctx, "SELECT id, detector, partner, capability, window, cause, period, told, change, severity, state, first_crossing, peak, last_seen"+
+	rows, err := s.conn.Query(ctx, "SELECT id, detector, partner, capability, window, cause, period, told, change, severity, state, first_crossing, peak, last_seen, people"+
 		" FROM finding_changes WHERE "+where+" ORDER BY told, id, offsets")
 	if err != nil {
 		return nil, fmt.Errorf("reading what was told: %w", s.explain(err))
@@ -75,7 +75,7 @@ func (s *Store) Tellings(ctx context.Context, partners []string, since time.Time
 		var window, change, severity, state string
 		var period *time.Time
 		if err := rows.Scan(&t.ID, &t.Detector, &t.Partner, &t.Capability, &window, &t.Cause, &period,
-			&t.Told, &change, &severity, &state, &t.FirstCrossing, &t.Peak, &t.LastSeen); err != nil {
+			&t.Told, &change, &severity, &state, &t.FirstCrossing, &t.Peak, &t.LastSeen, &t.People); err != nil {
 			return err
 		}
 		t.Window, t.Period, t.Change = schema.Window(window), dayOrZero(period), schema.Change(change)

@@ -51,7 +51,7 @@ func TestActsComeBackInTheirOrderAndTheLatestHolds(t *testing.T) {
 	s := open(t)
 	id := hourly("p", 0, schema.Open).ID()
 	acts := []schema.FindingAction{
-		{Finding: id, At: monday, Act: schema.Acknowledge, Who: "ann", Reason: "it's \\ mine\n☃"},
+		{Finding: id, At: monday, Act: schema.Acknowledge, Who: "ann", Reason: "it's \\ mine\n☃", People: 1 << 40},
 		{Finding: id, At: monday.Add(time.Millisecond), Act: schema.Judgement, Who: "ben", Reason: "a test", Verdict: schema.VerdictFalse},
 		{Finding: id, At: monday.Add(time.Hour), Act: schema.Silence, Who: "ann", Reason: "known", Until: monday.Add(5 * time.Hour)},
 		{Finding: id, At: monday.Add(2 * time.Hour), Act: schema.Judgement, Who: "cem", Reason: "no, it was so", Verdict: schema.VerdictTrue},
@@ -79,6 +79,22 @@ func TestActsComeBackInTheirOrderAndTheLatestHolds(t *testing.T) {
 	}
 	if got := value[uint64](t, s, "SELECT count() FROM triage WHERE finding = 'other' AND resolved_at IS NULL AND silenced_until IS NULL AND verdict = ''"); got != 1 {
 		t.Error("acts that nobody did are not empty")
+	}
+}
+
+func TestATellingSaysHowManyPeopleThereWereAndOnlyRecentFindingsAreReadWhereAsked(t *testing.T) {
+	s := open(t)
+	f := hourly("p", 0, schema.Open)
+	f.People, f.LastSeen = schema.Estimate{Value: 1234, Low: 1200, High: 1300}, monday.Add(time.Hour+time.Millisecond)
+	found(t, s, schema.ChangeNew, f)
+	told, err := s.Tellings(t.Context(), nil, monday)
+	if err != nil || len(told) != 1 || told[0].People != 1234 || !told[0].LastSeen.Equal(f.LastSeen) {
+		t.Errorf("it was told %+v, error %v", told, err)
+	}
+	for since, want := range map[time.Time]int{f.LastSeen: 1, f.LastSeen.Add(time.Millisecond): 0, {}: 1} {
+		if got, err := s.Findings(t.Context(), schema.FindingsQuery{IDs: []string{f.ID()}, Since: since}); err != nil || len(got) != want {
+			t.Errorf("seen since %s: %d findings, error %v, want %d", since, len(got), err, want)
+		}
 	}
 }
 

@@ -173,8 +173,9 @@ type JudgeConfig struct {
 // they share the partners.
 type AlertsConfig struct {
 	// A finding that could have been noticed longer ago than this when it is found
-	// is a line in a digest, never an alert of its own. So is an alert that no
-	// receiver took for so long given up.
+	// is a line in a digest, unless it goes on: it is open and its last access is
+	// at most so old. An alert that is over, and that no receiver took for so long,
+	// is given up.
 	MaxAge Duration `yaml:"max_age" default:"24h"`
 	// What is found of one partner within this time is one alert, of the worst of
 	// it; it says how many it stands for.

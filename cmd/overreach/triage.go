@@ -71,7 +71,8 @@ func newAckCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ack FINDING... --reason WORDS",
 		Short: "Say that somebody is on it",
-		Long: `Notes that you look into a finding. Its alert goes on firing, and says so.
+		Long: `Notes that you look into a finding. Its alert goes on firing, and says so. It pages
+anew when ten times as many people are affected, or in another capability.
 
 FINDING is the id, or its first digits, as alerts and overreach findings show it.`,
 		Example: `  overreach ack 3f9c01ab77 --reason "asking the partner"`,
@@ -234,7 +235,7 @@ func act(ctx context.Context, a *app, dir string, names []string, action schema.
 			return err
 		}
 		for _, f := range findings {
-			action.Finding = f.ID()
+			action.Finding, action.People = f.ID(), f.People.Value
 			if err := st.WriteAction(ctx, action); err != nil {
 				return err
 			}
