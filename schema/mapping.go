@@ -60,7 +60,7 @@ type conditionRule struct {
 	NoneOf    []string     `yaml:"none_of" json:",omitempty"`
 	HasPrefix *string      `yaml:"has_prefix" json:",omitempty"`
 	HasSuffix *string      `yaml:"has_suffix" json:",omitempty"`
-	Present   *bool        `yaml:"present" json:",omitempty"` // null counts as absent
+	Present   *bool        `yaml:"present" json:",omitempty"` // null and empty count as absent
 }
 
 // String writes the condition in one line, as in type one_of [call, batch].

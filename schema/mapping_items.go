@@ -155,7 +155,7 @@ func (m *mapper) unpack(level int, object []byte) *Reject {
 		case v.kind == '[':
 			return m.spread(levelItems, v.raw)
 		case !v.isNothing():
-			return m.rejectItem(object, reject(BadMapping, "%s, which holds the items, is %s: expected a list", m.list.path, v.kind))
+			return m.rejectItem(object, reject(WrongType, "%s, which holds the items, is %s: expected a list", m.list.path, v.kind))
 		}
 	}
 	return m.item(object)
@@ -168,9 +168,9 @@ func (m *mapper) unwrap(object []byte) *Reject {
 	case data.kind == '{' || data.kind == '[':
 		return m.spread(levelWrapped, data.raw)
 	case !data.isNothing():
-		return m.rejectItem(object, reject(BadMapping, "data, which the CloudEvent wraps, is %s: expected an object, or a list of them", data.kind))
+		return m.rejectItem(object, reject(WrongType, "data, which the CloudEvent wraps, is %s: expected an object, or a list of them", data.kind))
 	case packed.kind != '"':
-		return m.rejectItem(object, reject(BadMapping, "the record is a CloudEvent without data: expected data or data_base64"))
+		return m.rejectItem(object, reject(MissingMember, "the record is a CloudEvent without data: expected data or data_base64"))
 	}
 	start := len(m.decoded)
 	var err error

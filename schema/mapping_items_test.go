@@ -58,15 +58,15 @@ func TestARecordThatIsOrHoldsAListIsAnItemForEachElement(t *testing.T) {
 	a, b, noise, bad := one(`"owner":"a"`), one(`"owner":"b"`), `{"kind":"noise"}`, `{"owner":"c"}`
 	f(a, "event of a")
 	f(noise, "left out")
-	f(bad, "mapping")
+	f(bad, "missing_member")
 	f("[]")
-	f(" [ "+a+" , "+noise+" , "+bad+" , "+b+" ] ", "event of a", "left out", "mapping", "event of b")
+	f(" [ "+a+" , "+noise+" , "+bad+" , "+b+" ] ", "event of a", "left out", "missing_member", "event of b")
 	f(`{"log":{"entries":[`+b+","+noise+","+a+`]}}`, "event of b", "left out", "event of a")
 	f(`{"log":{"entries":[]}}`)
 	f(`{"log":{"entries":null},`+b[1:], "event of b")
 	f(`[{"log":{"entries":[`+a+`]}},`+b+`]`, "event of a", "event of b")
 	f(`["x",`+a+`,[`+b+`],null,1]`, "not_object", "event of a", "not_object", "not_object", "not_object")
-	f(`{"log":{"entries":{}}}`, "mapping")
+	f(`{"log":{"entries":{}}}`, "wrong_type")
 	f(`{"log":{"entries":[[],`+a+`]}}`, "not_object", "event of a")
 	f(`{"log":{"entries":[{"t":1,"t":2},`+a+`]}}`, "duplicate_member", "event of a")
 	f(`{"log":{"entries":[],"entries":[]}}`, "duplicate_member")
@@ -97,16 +97,17 @@ func TestAListOfSubjectsIsAnEventForEachOnce(t *testing.T) {
 	f(`"who":[{"id":"a"},{"id":"b"},{"id":"a"},{"id":"user:a"},{"id":7}]`, "event of a", "event of b", "event of 7")
 	f(`"who":[{"id":"a"},{},{"id":null},{"id":""},null]`, "event of a")
 	f(`"who":[{"id":"a"},{"id":["b"]},{"id":{}},"c",{"id":"d","id":"e"},{"id":1.5},{"id":"f"}]`,
-		"event of a", "mapping", "mapping", "mapping", "duplicate_member", "wrong_type", "event of f")
+		"event of a", "wrong_type", "wrong_type", "wrong_type", "duplicate_member", "wrong_type", "event of f")
 	f(`"who":[{"id":"`+strings.Repeat("x", MaxID+1)+`"},{"id":"a"}]`, "too_long", "event of a")
-	f(`"groups":[{"members":["a","b"]},{"members":[]},{},{"members":["c","a"]},{"members":"d"}]`, "event of a", "event of b", "event of c", "mapping")
+	f(`"groups":[{"members":["a","b"]},{"members":[]},{},{"members":["c","a"]},{"members":"d"}]`, "event of a", "event of b", "event of c", "wrong_type")
 	f(`"who":[],"owner":"o"`, "event of o")
 	f(`"who":null,"groups":[{}],"owner":"o"`, "event of o")
-	f(`"who":{"id":"a"},"owner":"o"`, "mapping")
-	f(`"who":"a","owner":"o"`, "mapping")
+	f(`"who":{"id":"a"},"owner":"o"`, "wrong_type")
+	f(`"who":"","owner":"o"`, "event of o")
+	f(`"who":"a","owner":"o"`, "wrong_type")
 	f(`"who":[{"id":"a"}],"owner":"o"`, "event of a")
-	f(`"who":[]`, "mapping")
-	f(`"owner":["a"]`, "mapping")
+	f(`"who":[]`, "missing_member")
+	f(`"owner":["a"]`, "wrong_type")
 
 	many := "[" + strings.Repeat(`{"id":"a"},`, MaxItems-1) + `{"id":"b"}]`
 	f(`"who":`+many, "event of a", "event of b") // twice is no item
@@ -155,14 +156,14 @@ func TestACloudEventIsReadAsWhatItWraps(t *testing.T) {
 		f(in("["+a+","+noise+","+b+"]"), "event of a", "left out", "event of b")
 		f(in(`{"log":{"entries":[`+b+`]}}`), "event of b")
 		f("["+in(a)+","+in("["+b+","+noise+"]")+","+a+"]", "event of a", "event of b", "left out", "event of a")
-		f(in(in(a)), "mapping") // one envelope is opened
+		f(in(in(a)), "missing_member") // one envelope is opened
 	}
-	f(wrap(`"x"`), "mapping")
-	f(wrap("null"), "mapping")
-	f(`{"specversion":"1.0"}`, "mapping")
+	f(wrap(`"x"`), "wrong_type")
+	f(wrap("null"), "missing_member")
+	f(`{"specversion":"1.0"}`, "missing_member")
 	f(`{"specversion":1,`+a[1:], "event of a")
 	f(`{"specversion":"1.0","data_base64":"?"}`, "mapping")
-	f(`{"specversion":"1.0","data_base64":7}`, "mapping")
+	f(`{"specversion":"1.0","data_base64":7}`, "missing_member")
 	// What is wrong inside of base64 is wrong with that item alone.
 	f("["+pack(a)+","+pack("["+b+",")+","+pack("")+","+pack("7")+","+b+"]", "event of a", "not_json", "not_json", "not_object", "event of b")
 
@@ -177,7 +178,7 @@ func TestACloudEventIsReadAsWhatItWraps(t *testing.T) {
 	}
 
 	plain := NewReader(parse(t, strings.Replace(listing, "envelope: cloudevents", "", 1)), DefaultTimeLimits())
-	if got := words(plain, wrap(a)); !slices.Equal(got, []string{"mapping"}) {
+	if got := words(plain, wrap(a)); !slices.Equal(got, []string{"missing_member"}) {
 		t.Errorf("without an envelope in the mapping: %q", got)
 	}
 }

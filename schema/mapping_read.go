@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // mapper reads records through a mapping.
@@ -92,11 +93,10 @@ func (m *mapper) holds(c *condition) bool {
 			break
 		}
 	}
-	present := !v.isNothing()
 	switch {
 	case c.holds == nil:
-		return present == c.present
-	case !present || v.kind == '{' || v.kind == '[':
+		return v.isEmpty() != c.present
+	case v.isNothing() || v.kind == '{' || v.kind == '[':
 		return c.absent
 	}
 	used := len(m.scratch)
@@ -120,18 +120,18 @@ func (m *mapper) set(e *Event, f *field) *Reject {
 		switch v.kind {
 		case 0, 'n':
 			if m.barrier(s) != nil {
-				missed = noObject
+				missed = max(missed, noObject)
 			}
 			continue
 		case '{', '[':
 			return s.notSingle(f.member, v.kind)
 		}
 		given, miss := m.steps(s, v)
-		if miss != fits {
-			missed = miss
-		}
 		if miss == fits && len(given.raw) > 0 {
 			return s.setText(e, f.member, given)
+		}
+		if !v.isEmpty() { // what is empty may be named by a table, and misses nothing where it is not
+			missed = max(missed, miss)
 		}
 	}
 	return m.setNothing(e, f, missed)
@@ -152,7 +152,7 @@ func (s *source) setText(e *Event, k member, given mapped) *Reject {
 }
 
 func (s *source) notSingle(k member, found kind) *Reject {
-	return reject(BadMapping, "%s, which %s is mapped from, is %s: expected a single value", s.path, memberNames[k], found)
+	return reject(WrongType, "%s, which %s is mapped from, is %s: expected a single value", s.path, memberNames[k], found)
 }
 
 // barrier returns what stands on the way to a source and is no object, so that
@@ -185,35 +185,76 @@ func (m *mapper) setNothing(e *Event, f *field, missed miss) *Reject {
 	case len(f.sources) == 1:
 		return m.missing(&f.sources[0], f.member, missed)
 	}
-	paths := make([]memberPath, len(f.sources))
-	onTheWay := ""
+	var whys []string
 	for i := range f.sources {
-		paths[i] = f.sources[i].path
-		if n := m.barrier(&f.sources[i]); n != nil && onTheWay == "" {
-			onTheWay = fmt.Sprintf("; %s is %s, expected an object", n.path, m.values[n.index].kind)
+		if why := m.why(&f.sources[i]); !slices.Contains(whys, why) {
+			whys = append(whys, why)
 		}
 	}
-	return reject(BadMapping, "none of %s, which %s is mapped from, gives a value (absent, empty, or not what pattern or table expect%s): add what is missing there, or a default",
-		pathsInWords(slices.CompactFunc(paths, slices.Equal)), memberNames[f.member], onTheWay)
+	return reject(missed.reason(), "%s has no value: %s; add what is missing there, or a default", memberNames[f.member], strings.Join(whys, ", "))
 }
 
-// missing says why nothing came of a source.
+// missing says why nothing came of a source: of the only one of a member, or of an
+// element of its list.
 func (m *mapper) missing(s *source, k member, missed miss) *Reject {
 	name := memberNames[k]
 	switch missed {
+	case fits:
+		return reject(MissingMember, "%s has no value: %s; every event needs %s", name, m.why(s), name)
 	case noObject:
-		n := m.barrier(s)
-		return reject(BadMapping, "%s, which %s is mapped from, is not there: %s is %s, expected an object", s.path, name, n.path, m.values[n.index].kind)
-	case noAfter:
-		return reject(BadMapping, "%s, which %s is mapped from, has no %q to keep what comes after", s.path, name, s.rule.After)
-	case noBefore:
-		return reject(BadMapping, "%s, which %s is mapped from, has no %q to keep what comes before", s.path, name, s.rule.Before)
-	case noMatch:
-		return reject(BadMapping, "%s, which %s is mapped from, is not what the pattern expects: widen the pattern, or add a default", s.path, name)
-	case notNamed:
-		return reject(BadMapping, "%s, which %s is mapped from, has a value that the table does not name: add it to the table, or a default", s.path, name)
+		return reject(WrongType, "%s has no value: %s", name, m.why(s))
 	}
-	return reject(BadMapping, "%s, which %s is mapped from, is not there or leaves nothing: every event needs %s", s.path, name, name)
+	wayOut := map[miss]string{noMatch: ": widen the pattern, or add a default", notNamed: ": add it to the table, or a default"}[missed]
+	return reject(BadMapping, "%s, which %s is mapped from, %s%s", s.path, name, s.misfit(missed), wayOut)
+}
+
+// why says of a source that gives nothing what is there instead.
+func (m *mapper) why(s *source) string {
+	v := m.values[s.node.index]
+	what := "has nothing left after the steps"
+	switch n := m.barrier(s); {
+	case s.when != nil && !m.holds(s.when):
+		what = "does not count here, for its condition does not hold"
+	case n != nil:
+		return fmt.Sprintf("%s is %s, expected an object", n.path, m.values[n.index].kind) // of all that would be below it
+	case v.kind == 0:
+		what = "is absent"
+	case v.kind == 'n':
+		what = "is null"
+	case v.isEmpty():
+		what = "is empty"
+	case len(s.each) > 0:
+		what = "has no element with a value that fits"
+	default:
+		if _, miss := m.steps(s, v); miss != fits {
+			what = s.misfit(miss)
+		}
+	}
+	return s.path.String() + " " + what
+}
+
+// misfit says what the steps did not find in a value.
+func (s *source) misfit(missed miss) string {
+	switch missed {
+	case noAfter:
+		return fmt.Sprintf("has no %q to keep what comes after", s.rule.After)
+	case noBefore:
+		return fmt.Sprintf("has no %q to keep what comes before", s.rule.Before)
+	case noMatch:
+		return "is not what the pattern expects"
+	}
+	return "has a value that the table does not name"
+}
+
+// reason is the word for a member that got no value.
+func (missed miss) reason() Reason {
+	switch missed {
+	case fits:
+		return MissingMember
+	case noObject:
+		return WrongType
+	}
+	return BadMapping
 }
 
 // miss is why the steps give nothing.

@@ -37,7 +37,10 @@ func (m *mapper) addSubjects(e *Event, object []byte) *Reject {
 				m.addSubject(e, s, given, object)
 				return nil
 			}
-			missed = max(missed, miss)
+			if !v.isEmpty() {
+				missed = max(missed, miss)
+			}
+		case v.isEmpty(): // an empty text where a list may be is nothing, too
 		case v.kind != '[':
 			m.out.reject(object, s.noList(v.kind))
 			return nil
@@ -172,7 +175,7 @@ func (l *lists) find(s *source, names []string, v mapped) element {
 			break
 		}
 		if v.kind != '{' {
-			return element{mapped{v.kind, part}, reject(BadMapping, "%s, which subject is mapped from, leads through %s: expected an object", s.path, v.kind)}
+			return element{mapped{v.kind, part}, reject(WrongType, "%s, which subject is mapped from, leads through %s: expected an object", s.path, v.kind)}
 		}
 		next, twice := l.member(v.raw, name)
 		if twice {
@@ -206,5 +209,5 @@ func (l *lists) member(object []byte, name string) (found mapped, twice bool) {
 }
 
 func (s *source) noList(found kind) *Reject {
-	return reject(BadMapping, "%s, which subject is mapped from, leads to %s: expected a list", s.path, found)
+	return reject(WrongType, "%s, which subject is mapped from, leads to %s: expected a list", s.path, found)
 }

@@ -132,7 +132,7 @@ func TestEachMappingThatComesAlongSaysWhatItDoesToIDs(t *testing.T) {
 		"cloudtrail [as given] []",
 		`github [what precedes "/"] []`,
 		`msgraph [what the pattern "(?i)^https://[^/]+/[^/]+/users[/(]'?(?P<user>[0-9a-f]{8}-[0-…" keeps, lower case lower case as given] [lower case]`,
-		"o365 [lower case] [lower case]",
+		`o365 [lower case what the pattern "^(?:.*[/\\\\])?(?P<mailbox>[^/\\\\]+)\\\\[^\\\\]+$" keeps, lower case] [lower case]`,
 		"ocsf [as given] [as given]",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

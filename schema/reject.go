@@ -17,14 +17,14 @@ const (
 	NotObject       Reason = "not_object"       // JSON, but no object
 	DuplicateMember Reason = "duplicate_member" // a member that is read is there twice
 	MissingMember   Reason = "missing_member"   // a required member is absent, null or empty
-	WrongType       Reason = "wrong_type"       // a number for a string, a fraction, …
+	WrongType       Reason = "wrong_type"       // a number for a string, a fraction, an object for a single value, …
 	TooLong         Reason = "too_long"         // a string above its member's limit
 	OutOfRange      Reason = "out_of_range"     // a negative count, an integer above 64 bits
 	BadAction       Reason = "bad_action"       // none of read, write, delete
 	BadTime         Reason = "bad_time"         // no RFC 3339; epoch seconds
 	TimeTooEarly    Reason = "time_too_early"   // before TimeLimits.Min
 	TimeTooLate     Reason = "time_too_late"    // beyond TimeLimits.MaxFuture
-	BadMapping      Reason = "mapping"          // the mapping does not fit the record
+	BadMapping      Reason = "mapping"          // what is there is not what the mapping expects
 )
 
 // Reasons lists every reason.

@@ -110,7 +110,7 @@ func TestAReaderCountsEachItemOnce(t *testing.T) {
 	f(nil, without("time", `"time":"2100-01-01T00:00:00Z"`), 0, 0, TimeTooLate)
 	f(mapping, `{"kind":"call","t":1541427791000,"p":"x","s":"y"}`, 1, 0, "")
 	f(mapping, `{"kind":"other"}`, 0, 1, "")
-	f(mapping, `{"kind":"call","t":1541427791000,"p":"x"}`, 0, 0, BadMapping)
+	f(mapping, `{"kind":"call","t":1541427791000,"p":"x"}`, 0, 0, MissingMember)
 	f(mapping, `{"kind":"call","t":4102444800000,"p":"x","s":"y"}`, 0, 0, TimeTooLate)
 	f(mapping, `{"kind":"other"`, 0, 0, NotJSON)
 	large := `{"kind":"other","x":"` + strings.Repeat("x", MaxRecord) + `"}`

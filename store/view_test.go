@@ -190,6 +190,28 @@ func TestRejectsAreSummedByReason(t *testing.T) {
 	}
 }
 
+func TestRejectsOfOneReasonAreToldApartByTheirCauseAndNotByNumbers(t *testing.T) {
+	s := open(t)
+	details := []string{
+		"partner has no value: AppId is empty; every event needs partner", "partner has no value: AppId is absent; every event needs partner",
+		"partner has no value: AppId is empty; every event needs partner", "time is on 2001-02-03, before min_time", "time is on 1999-12-31, before min_time",
+		"subject has 1025 bytes, the limit is 1024", "subject has 90000 bytes, the limit is 1024",
+	}
+	rows := &schema.RejectRows{}
+	for i, detail := range details {
+		rows.Offset, rows.Item, rows.Time = append(rows.Offset, 0), append(rows.Item, uint32(i)), append(rows.Time, int64(i)) //nolint:gosec // few
+		rows.Reason, rows.Detail = append(rows.Reason, "r"), append(rows.Detail, detail)
+		rows.Outline, rows.Raw, rows.Size = append(rows.Outline, ""), append(rows.Raw, ""), append(rows.Size, 1)
+	}
+	if err := s.InsertRejects(t.Context(), batch(0, 1), rows); err != nil {
+		t.Fatal(err)
+	}
+	got := value[string](t, s, "SELECT arrayStringConcat(groupArray(concat(toString(rejects), ' ', detail)), '\n') FROM (SELECT * FROM rejects_by_reason ORDER BY detail)")
+	if want := "1 " + details[1] + "\n2 " + details[0] + "\n2 " + details[6] + "\n2 " + details[4]; got != want {
+		t.Errorf("causes are\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestGrantedIsShownBesideUsed(t *testing.T) {
 	s := open(t)
 	r := registry("a",

@@ -105,7 +105,7 @@ func (l *tortureLog) next() tortureEvent {
 	}
 	switch r.IntN(100) {
 	case 0:
-		e.reject, e.Partner = "mapping", "" // as a mapping calls a member that is missing
+		e.reject, e.Partner = "missing_member", ""
 	case 1:
 		e.reject, e.Action = "bad_action", "look"
 	case 2:
