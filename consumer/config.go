@@ -43,9 +43,19 @@ type Config struct {
 	// Shared is told, before each generation, how many partitions the group reads.
 	// May be nil.
 	Shared func(partitions int)
-	// Counted is told after a marker was written that all offsets below to are
-	// counted. It is called by the partition's loop, which it holds up. May be nil.
-	Counted func(topic string, partition int32, to int64)
+	// Counted is told what a batch held, after its marker was written. It is called
+	// by the partition's loop, which it holds up. May be nil.
+	Counted func(Counted)
+}
+
+// Counted is what a batch held whose marker is written.
+type Counted struct {
+	Topic     string
+	Partition int32
+	To        int64 // all offsets below are counted
+
+	Records, Events, Filtered uint64
+	Rejects                   *schema.RejectRows // valid during the call
 }
 
 // Topic is one topic that the group reads.

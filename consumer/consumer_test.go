@@ -288,8 +288,8 @@ func TestADrainedPartitionIsFlushedAtOnce(t *testing.T) {
 	cfg := testConfig(addr, "access")
 	cfg.Limits.Age = time.Hour
 	var mu syncBuffer
-	cfg.Counted = func(topic string, partition int32, to int64) {
-		_, _ = fmt.Fprintf(&mu, "%s %d %d;", topic, partition, to)
+	cfg.Counted = func(c Counted) {
+		_, _ = fmt.Fprintf(&mu, "%s %d %d: %d records, %d events;", c.Topic, c.Partition, c.To, c.Records, c.Events)
 	}
 	r := start(t, cfg, m)
 	time.Sleep(time.Second)
@@ -300,7 +300,7 @@ func TestADrainedPartitionIsFlushedAtOnce(t *testing.T) {
 	r.countedTo(t, m)
 	r.stop()
 	sameTotals(t, m.totals(t), oracle(events))
-	if mu.String() != "access 1 100;" {
+	if mu.String() != "access 1 100: 100 records, 100 events;" {
 		t.Errorf("told %q", mu.String())
 	}
 }

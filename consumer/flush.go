@@ -86,7 +86,8 @@ func (p *partition) flush(ctx context.Context) error {
 	p.metrics.keys.WithLabelValues(p.topic.Name, p.label).Set(float64(b.delta.keys()))
 	p.metrics.counted(p.topic.Name, &b.counts, &b.rejects)
 	if p.cfg.Counted != nil {
-		p.cfg.Counted(p.topic.Name, p.id.Partition, r.To)
+		p.cfg.Counted(Counted{Topic: p.topic.Name, Partition: p.id.Partition, To: r.To,
+			Records: b.counts.records, Events: b.counts.events, Filtered: b.counts.filtered, Rejects: &b.rejects})
 	}
 	p.log.Debug().Int64("from", r.From).Int64("to", r.To).Uint64("events", b.counts.events).
 		Uint64("rejected", b.counts.rejected).Int("keys", b.delta.keys()).

@@ -16,6 +16,7 @@ type producer struct {
 	topic      string
 	partitions []int
 	turn       int
+	stripes    *Stripes // nil: the partitions in turn, a batch each
 	ends       map[int]int64
 }
 
@@ -54,6 +55,10 @@ func (p *producer) produce(ctx context.Context, b *batch) error {
 	wait := 100 * time.Millisecond
 	for attempt := 1; ; attempt++ {
 		offset, err := p.try(ctx, partition, b)
+		if err == nil && p.stripes != nil && offset != p.ends[partition] {
+			return fmt.Errorf("topic %s holds other records too: those sent now begin at offset %d of partition %d, not at %d",
+				p.topic, offset, partition, p.ends[partition])
+		}
 		if err == nil {
 			p.ends[partition] = offset + int64(len(b.ends))
 			p.turn = (p.turn + 1) % len(p.partitions)
@@ -61,7 +66,7 @@ func (p *producer) produce(ctx context.Context, b *batch) error {
 		}
 		var kafkaError kafka.Error
 		final := errors.As(err, &kafkaError) && !kafkaError.Temporary()
-		if final || attempt == attempts || ctx.Err() != nil {
+		if final || attempt == attempts || p.stripes != nil || ctx.Err() != nil {
 			return p.explain(err, b, partition)
 		}
 		if err := sleep(ctx, wait); err != nil {

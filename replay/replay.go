@@ -24,6 +24,9 @@ type Config struct {
 	// a minute a second; 0 does not look at times. Rate and Speed exclude each
 	// other.
 	Speed float64
+	// Stripes, where not nil, lay the records out on the topic, which must be empty
+	// and take records from nobody else. Nothing is sent a second time then.
+	Stripes *Stripes
 	// Progress, where not nil, is called after each batch that the topic took.
 	Progress func(Counts)
 }
@@ -78,6 +81,9 @@ func send(ctx context.Context, cfg Config, lines iter.Seq2[[]byte, error], read 
 	if err != nil {
 		return Result{}, err
 	}
+	if p.stripes = cfg.Stripes; p.stripes != nil && int(p.stripes.Partitions) != len(p.partitions) {
+		return Result{}, fmt.Errorf("topic %s has %d partitions, records are laid out on %d", cfg.Topic, len(p.partitions), p.stripes.Partitions)
+	}
 	var (
 		result = Result{Ends: p.ends}
 		b      batch
@@ -88,6 +94,9 @@ func send(ctx context.Context, cfg Config, lines iter.Seq2[[]byte, error], read 
 	flush := func() error {
 		if len(b.ends) == 0 {
 			return nil
+		}
+		if p.stripes != nil {
+			p.turn = p.stripes.Partition(result.Lines)
 		}
 		if err := p.produce(ctx, &b); err != nil {
 			return &LineError{Line: first, Err: err}
@@ -116,7 +125,8 @@ func send(ctx context.Context, cfg Config, lines iter.Seq2[[]byte, error], read 
 		if due := pace.next(text); due > 0 {
 			wait = due - time.Since(start)
 		}
-		if wait > 0 || !b.fits(text) {
+		next := result.Lines + int64(len(b.ends))
+		if wait > 0 || !b.fits(text) || p.stripes != nil && next%p.stripes.Records == 0 {
 			if err := flush(); err != nil {
 				return result, err
 			}

@@ -16,6 +16,7 @@ type splitter struct {
 	known  bool // whether the file is of lists
 	lists  bool
 	inList bool
+	open   bool // the last line has no end
 }
 
 var errCutOff = errors.New("the file ends inside of a JSON list: it was cut off, or a bracket or quote is missing")
@@ -30,6 +31,9 @@ func (s *splitter) next(data []byte, atEOF bool) (advance int, record []byte, er
 		s.known, s.lists = true, len(rest) > 0 && rest[0] == '['
 	}
 	if !s.lists {
+		if len(data) > 0 {
+			s.open = atEOF && bytes.IndexByte(data, '\n') < 0
+		}
 		return bufio.ScanLines(data, atEOF)
 	}
 	i := 0

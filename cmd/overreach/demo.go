@@ -107,7 +107,9 @@ func runDemo(ctx context.Context, a *app, f demoFlags) (err error) {
 	defer func() { err = errors.Join(err, l.close()) }()
 	quiet := *a
 	quiet.log = a.log.Level(max(a.log.GetLevel(), quietLevel)) // the table says it better than a line a finding
-	wired, err := localService(l, consumer.Topic{Name: localTopic}, registryFile, "", &quiet)
+	settings := localDefaults()
+	settings.registry = registryFile
+	wired, err := localService(l, consumer.Topic{Name: localTopic}, settings, &quiet)
 	if err != nil {
 		return err
 	}
@@ -117,7 +119,7 @@ func runDemo(ctx context.Context, a *app, f demoFlags) (err error) {
 	}
 	var sent replay.Result
 	err = s.run(ctx, func(ctx context.Context) error {
-		return s.replayed(ctx, l, func(ctx context.Context, to replay.Config) (replay.Result, error) {
+		return s.replayed(ctx, l, func(ctx context.Context, _ string, to replay.Config) (replay.Result, error) {
 			to.Progress = progress(a.stderr, "replaying the story", "events", -1, func(c replay.Counts) int64 { return c.Lines })
 			var err error
 			sent, err = replay.Lines(ctx, to, story.Lines(cfg))
@@ -130,6 +132,8 @@ func runDemo(ctx context.Context, a *app, f demoFlags) (err error) {
 	if err := printFindings(ctx, a, l.store, f.json); err != nil {
 		return err
 	}
+	became := s.tally.take()
+	became.write(a.stderr, inKafka)
 	found, err := allFindings(ctx, l.store)
 	if err != nil {
 		return err

@@ -164,13 +164,20 @@ func writeNoFindings(ctx context.Context, w io.Writer, st *store.Store) error {
 	if err != nil {
 		return err
 	}
-	var events, missing, unreadable uint64
+	var sum schema.Marker
 	for _, m := range extents {
-		events += m.Events
-		missing += m.Missing
-		unreadable += m.Unreadable
+		sum.Events += m.Events
+		sum.Rejected += m.Rejected
+		sum.Filtered += m.Filtered
+		sum.Missing += m.Missing
+		sum.Unreadable += m.Unreadable
 	}
-	_, err = fmt.Fprintf(w, "No findings. %s events were counted, %s Kafka records are known to be missing, %s could not be decoded.\n", thousands(events), thousands(missing), thousands(unreadable))
+	verdict := "No findings."
+	if sum.Events == 0 {
+		verdict = "No event was counted, so nothing could be found."
+	}
+	_, err = fmt.Fprintf(w, "%s Read so far: %s, %s filtered out, %s; %s missing, %s unreadable.\n", verdict,
+		plural(sum.Events, "event"), thousands(sum.Filtered), plural(sum.Rejected, "reject"), plural(sum.Missing, "Kafka record"), thousands(sum.Unreadable))
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/overreach/overreach/consumer"
 	"github.com/overreach/overreach/embedded"
 	"github.com/overreach/overreach/schema"
 	"github.com/overreach/overreach/store"
@@ -80,9 +81,9 @@ func (l *local) close() error {
 
 // forget deletes records that are counted from the broker, which holds them in
 // memory.
-func (l *local) forget(log zerolog.Logger) func(topic string, partition int32, to int64) {
-	return func(topic string, partition int32, to int64) {
-		if err := l.broker.DeleteBefore(topic, partition, to); err != nil {
+func (l *local) forget(log zerolog.Logger) func(consumer.Counted) {
+	return func(c consumer.Counted) {
+		if err := l.broker.DeleteBefore(c.Topic, c.Partition, c.To); err != nil {
 			log.Debug().Err(err).Msg("deleting counted records from the embedded broker")
 		}
 	}
@@ -91,23 +92,31 @@ func (l *local) forget(log zerolog.Logger) func(topic string, partition int32, t
 // keyFile holds the hash key of a folder.
 const keyFile = "hash.key"
 
-// localKey returns the hash key of a folder, and makes it where there is none.
-func localKey(dir string) (string, error) {
+// localKey returns the hash key of a folder. Where there is none it keeps the one
+// that is given, or makes one.
+func localKey(dir, given string) (string, error) {
 	file := filepath.Join(dir, keyFile)
 	text, err := os.ReadFile(file) //nolint:gosec // the operator names the folder
 	if err == nil {
-		return strings.TrimSpace(string(text)), nil
+		key := strings.TrimSpace(string(text))
+		if given != "" && !strings.EqualFold(given, key) {
+			return "", fmt.Errorf("the configured hash key is not that of %s, under which the people in %s are hashed: they would count twice; leave hash_key_file and %s out, or name another folder",
+				file, dir, envHashKey)
+		}
+		return key, nil
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("reading the hash key: %w", err)
 	}
-	var key [16]byte
-	_, _ = rand.Read(key[:]) // never fails
-	text = []byte(hex.EncodeToString(key[:]) + "\n")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
+	if given == "" {
+		var key [16]byte
+		_, _ = rand.Read(key[:]) // never fails
+		given = hex.EncodeToString(key[:])
+	}
+	if err := os.WriteFile(file, []byte(given+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keeping the hash key: %w", err)
 	}
-	return strings.TrimSpace(string(text)), nil
+	return given, nil
 }
 
 // streamEnds turns the ends of a topic's partitions into those of its stream.

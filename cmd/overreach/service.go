@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -30,7 +31,10 @@ type serviceConfig struct {
 	alerts         notify.Config // without a receiver: nobody is told
 	keyFingerprint string
 	registryFile   string // empty: a registry of nobody
-	listen         string // of health and metrics; empty: nowhere
+	// earlier are, on one machine, the ends of the streams whose broker ended with
+	// its run: what is counted of them.
+	earlier map[schema.Partition]int64
+	listen  string // of health and metrics; empty: nowhere
 }
 
 // service is one instance: ingest, the judge, and who watches them.
@@ -43,6 +47,7 @@ type service struct {
 	notifier *notify.Notifier // nil: nobody is told
 	registry *watchedRegistry
 	metrics  *prometheus.Registry
+	tally    tally // of what was counted
 }
 
 // newService wires the parts. The store is open and migrated, and stays the
@@ -55,8 +60,15 @@ func newService(ctx context.Context, cfg serviceConfig, st *store.Store, log zer
 	s := &service{cfg: cfg, log: log, store: st, registry: registry, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cfg.consumer.Streams = s.streams
+	told := cfg.consumer.Counted
+	cfg.consumer.Counted = func(c consumer.Counted) {
+		s.tally.add(c)
+		if told != nil {
+			told(c)
+		}
+	}
 	s.consumer = consumer.New(cfg.consumer, st, log, consumer.NewMetrics(s.metrics))
-	kafka := kafkaLog{s.consumer}
+	kafka := kafkaLog{s.consumer, cfg.earlier}
 	if len(cfg.alerts.Alertmanagers)+len(cfg.alerts.Webhooks) > 0 {
 		s.notifier = notify.New(cfg.alerts, st, kafka.Slots, notify.NewMetrics(s.metrics), log)
 	}
@@ -105,7 +117,10 @@ func lifeOf(st consumer.Stream, life store.Stream) consumer.Stream {
 }
 
 // kafkaLog is what the judge asks of ingest.
-type kafkaLog struct{ consumer *consumer.Consumer }
+type kafkaLog struct {
+	consumer *consumer.Consumer
+	earlier  map[schema.Partition]int64 // see serviceConfig
+}
 
 // Ends implements judge.Log: topics that are a backfill hold no watermark back.
 func (k kafkaLog) Ends(ctx context.Context) (map[schema.Partition]int64, error) {
@@ -123,6 +138,7 @@ func (k kafkaLog) Ends(ctx context.Context) (map[schema.Partition]int64, error) 
 			delete(ends, p)
 		}
 	}
+	maps.Copy(ends, k.earlier)
 	return ends, nil
 }
 
@@ -149,7 +165,7 @@ func (s *service) run(ctx context.Context, finish func(context.Context) error) e
 	defer cancel()
 	parts := []func(context.Context) error{s.consumer.Run, s.registry.watch}
 	if finish == nil {
-		parts = append(parts, s.judge.Run)
+		parts = append(parts, s.judge.Run, s.logTally)
 	} else {
 		parts = append(parts, finish)
 	}
@@ -170,7 +186,30 @@ func (s *service) run(ctx context.Context, finish func(context.Context) error) e
 		}
 		cancel() // a part that ends, ends them all
 	}
+	if finish == nil {
+		o := s.tally.take()
+		o.log(s.log)
+	}
 	return errors.Join(errs...)
+}
+
+// tallyEvery is how often the log says which records became no events.
+const tallyEvery = time.Hour
+
+// logTally says each hour, where there were rejects, what became of the records
+// since.
+func (s *service) logTally(ctx context.Context) error {
+	tick := time.NewTicker(tallyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			o := s.tally.take()
+			o.log(s.log)
+		}
+	}
 }
 
 // serve answers health checks and metrics.

@@ -69,7 +69,9 @@ func wholeWay(b *testing.B, cfg story.Config) (events int64, took time.Duration,
 	l, err := startLocal(ctx, dir, localPartitions, a.log)
 	check(err)
 	defer func() { check(l.close()) }()
-	wired, err := localService(l, consumer.Topic{Name: localTopic}, registry, "", a)
+	settings := localDefaults()
+	settings.registry = registry
+	wired, err := localService(l, consumer.Topic{Name: localTopic}, settings, a)
 	check(err)
 	s, err := newService(ctx, wired, l.store, a.log)
 	check(err)
@@ -80,7 +82,7 @@ func wholeWay(b *testing.B, cfg story.Config) (events int64, took time.Duration,
 	var sent replay.Result
 	check(s.run(ctx, func(ctx context.Context) error {
 		defer func() { took = time.Since(began) }()
-		return s.replayed(ctx, l, func(ctx context.Context, to replay.Config) (replay.Result, error) {
+		return s.replayed(ctx, l, func(ctx context.Context, _ string, to replay.Config) (replay.Result, error) {
 			var err error
 			sent, err = replay.Lines(ctx, to, story.Lines(cfg))
 			return sent, err

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/overreach/overreach/consumer"
+	"github.com/overreach/overreach/judge"
 	"github.com/overreach/overreach/schema"
 	"github.com/overreach/overreach/store"
 )
@@ -124,25 +125,33 @@ func (c *Config) service(version string) (serviceConfig, error) {
 	if err != nil {
 		return serviceConfig{}, err
 	}
-	pace := defaultJudge()
-	pace.Interval, pace.Lateness = time.Duration(c.Judge.Interval), time.Duration(c.Time.Lateness)
-	pace.StalledAfter = time.Duration(c.Time.StalledAfter)
-	pace.MaxUnregistered, pace.MaxApps = c.Judge.MaxUnregistered, c.Judge.MaxApps
 	cfg := serviceConfig{
 		consumer: consumer.Config{
 			Brokers: c.Kafka.Brokers, TLS: encryption, SASL: mechanism, Cluster: c.Kafka.Cluster, Group: c.Kafka.Group, Topics: topics,
-			Start:           consumer.Start{At: consumer.StartAt(c.Kafka.Start.At), Time: c.Kafka.Start.Since},
-			Limits:          c.limits(),
-			UnreadableAfter: time.Duration(c.Kafka.UnreadableAfter),
-			TimeLimits:      schema.TimeLimits{Min: schema.Day(c.Time.MinTime).Second() * 1000, MaxFuture: time.Duration(c.Time.MaxFuture)},
-			HashKey:         key, Fingerprint: version,
+			Start:      consumer.Start{At: consumer.StartAt(c.Kafka.Start.At), Time: c.Kafka.Start.Since},
+			Limits:     c.limits(),
+			TimeLimits: c.timeLimits(), UnreadableAfter: time.Duration(c.Kafka.UnreadableAfter),
+			HashKey: key, Fingerprint: version,
 		},
-		judge: pace, keyFingerprint: fingerprint, registryFile: string(c.Registry), listen: c.Listen,
+		judge: c.pace(), keyFingerprint: fingerprint, registryFile: string(c.Registry), listen: c.Listen,
 	}
 	if cfg.listen == "off" {
 		cfg.listen = ""
 	}
 	return cfg, nil
+}
+
+// pace returns the pace of judging.
+func (c *Config) pace() judge.Config {
+	pace := defaultJudge()
+	pace.Interval, pace.Lateness, pace.StalledAfter = time.Duration(c.Judge.Interval), time.Duration(c.Time.Lateness), time.Duration(c.Time.StalledAfter)
+	pace.MaxUnregistered, pace.MaxApps = c.Judge.MaxUnregistered, c.Judge.MaxApps
+	return pace
+}
+
+// timeLimits returns which event times are believed.
+func (c *Config) timeLimits() schema.TimeLimits {
+	return schema.TimeLimits{Min: schema.Day(c.Time.MinTime).Second() * 1000, MaxFuture: time.Duration(c.Time.MaxFuture)}
 }
 
 // limits returns what closes a batch.
