@@ -11,7 +11,6 @@ import (
 	"math"
 	"reflect"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -22,56 +21,37 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// Format is how Query writes rows.
-type Format string
-
-// The formats of Query.
-const (
-	TSV   Format = "tsv"   // a header, then rows, separated by tabs and escaped as in ClickHouse
-	JSON  Format = "json"  // an object a line
-	Table Format = "table" // aligned columns for a terminal
-)
-
-// Formats lists the formats.
-var Formats = [...]Format{TSV, JSON, Table}
-
-// Query runs any statement and writes the rows that it yields. Times are written
-// in the time zone of their column, arrays and tuples as JSON.
+// Query runs any statement and writes the rows that it yields: in the format that
+// its FORMAT clause names, else in the given one. Times are written in the time zone
+// of their column, arrays and tuples as JSON.
 func (s *Store) Query(ctx context.Context, sql string, w io.Writer, format Format) error {
+	if name, ok := formatClause(sql); ok {
+		var known bool
+		if format, known = clickHouseFormat(name); !known {
+			return refused("FORMAT %s of the statement is not written here: expected one of %s", name, clickHouseNames())
+		}
+	}
 	out := bufio.NewWriter(w)
-	var write rowWriter
-	end := out.Flush
-	switch format {
-	case TSV:
-		write = func(names []string, row []cell) error { return writeLine(out, names, row, escapeTSV) }
-	case JSON:
-		write = func(names []string, row []cell) error { return writeObject(out, names, row) }
-	case Table:
-		aligned := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.StripEscape)
-		write = func(names []string, row []cell) error { return writeLine(aligned, names, row, escapeBytes) }
-		end = func() error { return errors.Join(aligned.Flush(), out.Flush()) }
-	default:
-		return refused("format %q is none of %v", format, Formats)
+	newWriter, known := writers[format]
+	if !known {
+		return refused("format %q: expected one of %s", format, FormatNames())
 	}
 	rows, err := s.conn.Query(ctx, sql)
 	if errors.Is(err, io.EOF) {
 		return nil // a statement without a result
 	}
 	if err == nil {
-		err = writeRows(rows, write)
+		err = writeRows(rows, newWriter(out))
 	}
 	var exception *clickhouse.Exception
 	switch {
 	case err == nil:
-		return end()
+		return out.Flush()
 	case errors.As(err, &exception):
 		return err // it says what is wrong with the query, which is the user's own
 	}
 	return s.explain(err)
 }
-
-// rowWriter writes one row; the header is a nil row.
-type rowWriter func(names []string, row []cell) error
 
 // cell is a value and how the times in it are written.
 type cell struct {
@@ -79,31 +59,36 @@ type cell struct {
 	layout string
 }
 
-func writeRows(rows driver.Rows, write rowWriter) error {
-	columns := rows.ColumnTypes()
-	names := make([]string, len(columns))
-	into := make([]any, len(columns))
-	row := make([]cell, len(columns))
-	for i, c := range columns {
-		names[i] = c.Name()
+func writeRows(rows driver.Rows, to rowWriter) error {
+	types := rows.ColumnTypes()
+	columns := make([]column, len(types))
+	into := make([]any, len(types))
+	row := make([]cell, len(types))
+	for i, c := range types {
+		columns[i] = column{c.Name(), c.DatabaseTypeName()}
 		target := reflect.New(c.ScanType())
 		into[i] = target.Interface()
 		row[i] = cell{target.Elem(), timeLayout(c.DatabaseTypeName())}
 	}
-	if len(columns) > 0 {
-		if err := write(names, nil); err != nil {
-			return errors.Join(err, rows.Close())
-		}
+	if len(columns) == 0 {
+		return rows.Close()
 	}
-	return scan(rows, func() error {
+	if err := to.head(columns); err != nil {
+		return errors.Join(err, rows.Close())
+	}
+	err := scan(rows, func() error {
 		for _, c := range row {
 			c.value.SetZero() // a NULL leaves what was there
 		}
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
-		return write(names, row)
+		return to.row(row)
 	})
+	if err != nil {
+		return err
+	}
+	return to.end()
 }
 
 // timeLayout says how times of a type, or in it, are written.
@@ -116,54 +101,6 @@ func timeLayout(typ string) string {
 		return time.DateTime
 	}
 	return time.DateOnly
-}
-
-func writeLine(w io.Writer, names []string, row []cell, escape func(string) string) error {
-	texts := make([]string, len(names))
-	for i := range names {
-		if row == nil {
-			texts[i] = escape(names[i])
-			continue
-		}
-		v, null := plain(row[i].value, row[i].layout)
-		switch v := v.(type) {
-		case string:
-			texts[i] = escape(v)
-		default:
-			text, err := marshal(v)
-			if err != nil {
-				return err
-			}
-			texts[i] = escape(string(text))
-		}
-		if null {
-			texts[i] = `\N`
-		}
-	}
-	_, err := io.WriteString(w, strings.Join(texts, "\t")+"\n")
-	return err
-}
-
-func writeObject(w *bufio.Writer, names []string, row []cell) error {
-	if row == nil {
-		return nil
-	}
-	sep := "{"
-	for i, name := range names {
-		key, err := marshal(name)
-		if err != nil {
-			return err
-		}
-		v, _ := plain(row[i].value, row[i].layout)
-		value, err := marshal(v)
-		if err != nil {
-			return err
-		}
-		_, _ = fmt.Fprintf(w, "%s%s:%s", sep, key, value) // the error stays in w until Flush
-		sep = ","
-	}
-	_, err := w.WriteString("}\n")
-	return err
 }
 
 func marshal(v any) ([]byte, error) {

@@ -47,7 +47,7 @@ func TestQueryReadsFindings(t *testing.T) {
 	if err := s.WriteFindings(t.Context(), []schema.Finding{fullFinding()}, schema.Version{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, format := range Formats {
+	for _, format := range []Format{TSV, JSON, Table} {
 		var b strings.Builder
 		if err := s.Query(t.Context(), "SELECT * FROM findings", &b, format); err != nil {
 			t.Error(err)
@@ -69,7 +69,7 @@ func TestQuerySaysWhatIsWrong(t *testing.T) {
 	if err := s.Query(t.Context(), "SELECT x FROM nowhere", &b, TSV); err == nil || strings.Contains(err.Error(), "migrate") {
 		t.Errorf("a table of the user's own that is missing: %v", err)
 	}
-	if err := s.Query(t.Context(), "SELECT 1", &b, "xml"); err == nil || !strings.Contains(err.Error(), "[tsv json table]") {
+	if err := s.Query(t.Context(), "SELECT 1", &b, "xml"); err == nil || !strings.Contains(err.Error(), "expected one of tsv, json, table, CSV, ") {
 		t.Errorf("an unknown format: %v", err)
 	}
 	if err := s.Query(t.Context(), "SELECT throwIf(number = 150000) FROM numbers(200000)", &b, TSV); err == nil {

@@ -107,6 +107,11 @@ func showFindings(ctx context.Context, a *app, st *store.Store, filter findingsF
 	if err != nil {
 		return err
 	}
+	if len(findings) == 0 && filter.partner != "" {
+		if err := wasSeen(ctx, st, filter.partner); err != nil {
+			return err
+		}
+	}
 	if asJSON {
 		return writeFindingsJSON(ctx, a.stdout, st, findings)
 	}
@@ -122,6 +127,22 @@ func showFindings(ctx context.Context, a *app, st *store.Store, filter findingsF
 		return err
 	}
 	return writeFindings(a.stdout, findings, actions, time.Now())
+}
+
+// wasSeen refuses a partner of which nothing is known: its name may be misspelt.
+func wasSeen(ctx context.Context, st *store.Store, partner string) error {
+	rows, err := st.Ledger(ctx, store.LedgerQuery{Partner: partner})
+	if err != nil || len(rows) > 0 {
+		return err
+	}
+	version, err := st.LatestRegistry(ctx)
+	if err != nil {
+		return err
+	}
+	if _, registered := version.Registry.Partners[partner]; registered {
+		return nil
+	}
+	return fmt.Errorf("partner %q is not in the registry and was never seen: overreach grants lists those that were", partner)
 }
 
 // readFindings returns the findings that the filter lets through, in the order

@@ -45,6 +45,7 @@ type app struct {
 	settings       map[string]string // flags that were given and stand for a setting, by its path
 	log            zerolog.Logger    // to stderr; ready when a command runs
 	running        bool              // the command line was right, the command itself has begun
+	misnamed       error             // --help was asked for a command that does not exist
 }
 
 func main() {
@@ -75,7 +76,7 @@ func untilSignal() context.Context {
 func (a *app) execute(ctx context.Context, args []string) int {
 	root := newRootCommand(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := cmp.Or(root.ExecuteContext(ctx), a.misnamed)
 	if err == nil {
 		return exitOK
 	}
@@ -141,6 +142,26 @@ Results go to stdout; the log and errors go to stderr.`,
 			return unknownCommand(cmd, cmd.Flags().Args())
 		}
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		// --help is looked at before the arguments are.
+		if named := cmd.Flags().Args(); cmd.HasSubCommands() && len(named) > 0 {
+			a.misnamed = unknownCommand(cmd, named)
+			return
+		}
+		help(cmd, args)
+	})
+	root.SetHelpCommand(&cobra.Command{
+		Use:   "help [command]",
+		Short: "Help about any command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			named, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return cmp.Or(err, unknownCommand(named, rest))
+			}
+			return named.Help()
+		},
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFile, "config", os.Getenv("OVERREACH_CONFIG"), "YAML `FILE` of the configuration (env OVERREACH_CONFIG)")

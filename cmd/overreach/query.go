@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +17,14 @@ func newQueryCommand(a *app) *cobra.Command {
 		Use:   "query SQL",
 		Short: "Run a statement in ClickHouse and print what it yields",
 		Long: `Runs one statement in ClickHouse and prints what it yields, tab-separated with
-a header unless --format says otherwise. SQL "-" is read from standard input.
+a header unless --format or a FORMAT clause of the statement says otherwise; the
+clause wins. SQL "-" is read from standard input.
+
+Formats in lower case are overreach's own: tsv has a header, json is an object a
+line, table is for a terminal. The others are ClickHouse's by ClickHouse's names,
+in any case but tsv and json: CSV, JSONEachRow, PrettyCompact and so on. In all of
+them times are written as text, arrays and tuples as JSON, and what could steer a
+terminal is escaped.
 
 The views to begin with: findings, granted_vs_used, coverage, people_daily,
 people_30d, people_monthly; the rows beneath: access_events, usage, rejects.
@@ -28,12 +33,13 @@ in that folder or is writing there now; otherwise the ClickHouse of the
 configuration.`,
 		Example: `  overreach query --local demo-data "SELECT partner, people, sentence FROM findings ORDER BY people DESC"
   overreach query --format table "DESCRIBE granted_vs_used"
-  overreach query --format json "SELECT * FROM coverage" | jq .missing`,
+  overreach query --format json "SELECT * FROM coverage" | jq .missing
+  overreach query "SELECT partner, people FROM people_daily FORMAT CSVWithNames" > people.csv`,
 		Args: exactly("one statement, in quotes"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			as, err := parseFormat(format)
-			if err != nil {
-				return err
+			as, known := store.ParseFormat(format)
+			if !known {
+				return usagef("--format %q: expected one of %s", format, store.FormatNames())
 			}
 			sql := args[0]
 			if sql == "-" {
@@ -49,23 +55,8 @@ configuration.`,
 		},
 	}
 	localFlag(cmd, &dir)
-	cmd.Flags().StringVar(&format, "format", string(store.TSV), "`FORMAT` of the rows: "+formats())
+	cmd.Flags().StringVar(&format, "format", string(store.TSV), "`FORMAT` of the rows: "+store.FormatNames())
 	return cmd
-}
-
-func parseFormat(name string) (store.Format, error) {
-	if format := store.Format(name); slices.Contains(store.Formats[:], format) {
-		return format, nil
-	}
-	return "", usagef("--format %q: expected %s", name, formats())
-}
-
-func formats() string {
-	var names []string
-	for _, f := range store.Formats {
-		names = append(names, string(f))
-	}
-	return strings.Join(names, ", ")
 }
 
 // localFlag adds the flag of the commands that read ClickHouse.

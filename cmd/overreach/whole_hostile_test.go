@@ -169,7 +169,7 @@ func TestHostileNamesReachNobodyUnescaped(t *testing.T) {
 		{"export", "access_events", "--out", filepath.Join(s.dir, "events.parquet")},
 	}
 	for _, relation := range []string{"access_events", "findings", "finding_changes", "granted_vs_used", "rejects", "people_daily", "deliveries", "coverage"} {
-		for _, format := range []string{"table", "tsv", "json"} {
+		for _, format := range []string{"table", "tsv", "json", "CSVWithNames", "PrettyCompact", "Vertical", "Markdown", "JSONCompact"} {
 			commands = append(commands, []string{"query", "--format", format, "SELECT * FROM " + relation + " LIMIT 200"})
 		}
 	}
