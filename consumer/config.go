@@ -43,6 +43,9 @@ type Config struct {
 	// Shared is told, before each generation, how many partitions the group reads.
 	// May be nil.
 	Shared func(partitions int)
+	// Forgets says that Counted deletes what is counted from the broker, so that
+	// deleting near to where it is read is no sign of retention.
+	Forgets bool
 	// Counted is told what a batch held, after its marker was written. It is called
 	// by the partition's loop, which it holds up. May be nil.
 	Counted func(Counted)

@@ -211,12 +211,14 @@ func (c *Consumer) newPartition(topic Topic, stream Stream, id int32, limits Lim
 	if c.stalls[named] == nil {
 		c.stalls[named] = &stall{}
 	}
+	far := newProgress(place{topic.Name, id}, limits.Age, c.metrics, log)
+	far.forgets = c.cfg.Forgets
 	return &partition{
 		cfg: &c.cfg, topic: topic, stream: stream, id: named, stall: c.stalls[named], pace: c.pace, label: partitionLabel(id), limits: limits,
 		store: c.store, cluster: c.cluster, metrics: c.metrics,
 		kafka: c.kafka, clickhouse: c.clickhouse,
 		log:      log,
-		progress: newProgress(place{topic.Name, id}, limits.Age, c.metrics, log),
+		progress: far,
 		drained:  c.drain.Load,
 		fence: &fence{
 			client: &kafka.Client{Addr: c.cluster.addr, Transport: c.cluster.commits},

@@ -19,6 +19,7 @@ type progress struct {
 	age     time.Duration // how long a batch may wait until it is counted
 	metrics *Metrics
 	log     zerolog.Logger
+	forgets bool   // as Config.Forgets
 	wait    waiter // which server it waits for
 
 	mu      sync.Mutex
@@ -112,7 +113,7 @@ func (p *progress) measure(l logBounds) {
 		return e.Int64("next", p.counted).Int64("log_start", l.first).Int64("log_end", l.end)
 	}
 	switch {
-	case !p.near && near(l, p.counted):
+	case !p.near && !p.forgets && near(l, p.counted):
 		p.near = true
 		line(p.log.Warn()).Msg("Kafka deletes records of this partition not far behind where it is read: what it deletes before it is counted is lost; give the topic a longer retention until the lag is worked off")
 	case p.near && (p.lag == 0 || ahead > (l.end-l.first)/farRetention):

@@ -40,6 +40,9 @@ const (
 	// segment is the piece in which deleted records give their memory back,
 	// in bytes.
 	segment = 4 << 20
+	// minSession is the least session timeout that a member of a group may ask for:
+	// the kill test's program asks for a second.
+	minSession = time.Second
 )
 
 // StartBroker starts a broker. Its cluster id is new each time, so offsets of
@@ -50,6 +53,7 @@ func StartBroker(config BrokerConfig) (*Broker, error) {
 		kfake.Ports(config.Port),
 		kfake.ClusterID("overreach-" + rand.Text()),
 		kfake.DefaultNumPartitions(1),
+		kfake.GroupMinSessionTimeout(minSession),
 		kfake.BrokerConfigs(map[string]string{
 			"message.max.bytes": strconv.Itoa(maxBatch),
 			"log.segment.bytes": strconv.Itoa(segment),

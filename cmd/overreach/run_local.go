@@ -131,7 +131,7 @@ func localService(l *local, topic consumer.Topic, s localSettings, a *app) (serv
 		consumer: consumer.Config{
 			Brokers: []string{l.broker.Addr()}, Group: "overreach", Topics: []consumer.Topic{topic},
 			Start: consumer.Start{At: consumer.Earliest}, UnreadableAfter: time.Hour, Limits: s.limits, TimeLimits: s.time,
-			HashKey: key, Fingerprint: a.version, Counted: l.forget(a.log),
+			HashKey: key, Fingerprint: a.version, Counted: l.forget(a.log), Forgets: true,
 		},
 		judge: s.judge, alerts: s.alerts, keyFingerprint: fingerprint, registryFile: s.registry, listen: s.listen,
 	}, nil
