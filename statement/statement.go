@@ -23,10 +23,42 @@ type Statement struct {
 	Scopes       []Scope
 	Capabilities []Capability
 	Findings     []schema.Finding // that were seen in the time
+	Repeats      Repeats
 	Coverage     Coverage
 
 	Made    time.Time
 	Version string // of the program
+}
+
+// Repeats says how many of the accesses bear an id that the partner's calls bore
+// before, as far as the raw events are kept.
+type Repeats struct {
+	Kept      uint64 // accesses of the time whose raw event is kept
+	WithoutID uint64 // of these, without an id
+	Repeated  uint64 // of these, with an id that an earlier access bore
+}
+
+// repeats says it in a sentence; accesses are those of the time.
+func (s *Statement) repeats(accesses uint64) string {
+	r := s.Repeats
+	switch {
+	case accesses == 0:
+		return ""
+	case r.Kept == 0:
+		return "Whether calls were counted twice is not known: of no access of this time the raw event is kept."
+	}
+	text := fmt.Sprintf("%s of %s an id that an earlier access of the partner bears", thousands(r.Repeated), number(r.Kept, "access repeats", "accesses repeat"))
+	if r.Repeated > 0 {
+		text += ": most likely the call was sent or counted more than once"
+	}
+	text += "."
+	if r.WithoutID > 0 {
+		text += fmt.Sprintf(" %s no id, so that it is not known of them.", number(r.WithoutID, "access bears", "accesses bear"))
+	}
+	if r.Kept < accesses {
+		text += fmt.Sprintf(" Of the other %s the raw event is no longer kept.", thousands(accesses-r.Kept))
+	}
+	return text
 }
 
 // Scope is what the partner did with one scope in the time.

@@ -80,7 +80,7 @@ func (s *Statement) view() view {
 	for _, f := range s.Findings {
 		v.Findings = append(v.Findings, findingView{string(f.Severity), f.Detector, f.Sentence, f.FirstCrossing.UTC().Format("2006-01-02 15:04"), string(f.State), f.ID()})
 	}
-	v.Rests = s.rests()
+	v.Rests = strings.TrimSpace(s.rests() + " " + s.repeats(accesses))
 	for _, p := range s.Coverage.Partitions {
 		offsets := "none"
 		if p.To > p.From {

@@ -139,7 +139,7 @@ func wasSeen(ctx context.Context, st *store.Store, partner string) error {
 	if err != nil {
 		return err
 	}
-	if _, registered := version.Registry.Partners[partner]; registered {
+	if _, registered := version.Partners[partner]; registered {
 		return nil
 	}
 	return fmt.Errorf("partner %q is not in the registry and was never seen: overreach grants lists those that were", partner)

@@ -148,6 +148,11 @@ func fillStatement(ctx context.Context, st *store.Store, s *statement.Statement)
 			return fmt.Errorf("partner %q is not in the registry and was never seen: overreach grants lists those that were", s.Partner)
 		}
 	}
+	repeats, err := st.Repeats(ctx, s.Partner, s.From, s.To)
+	if err != nil {
+		return err
+	}
+	s.Repeats = statement.Repeats(repeats)
 	findings, err := st.Findings(ctx, schema.FindingsQuery{Partners: []string{s.Partner}})
 	if err != nil {
 		return err

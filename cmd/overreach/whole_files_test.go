@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func newLocalRun(t *testing.T, program string, events int) *localRun {
 	var plain, packed bytes.Buffer
 	pack := gzip.NewWriter(&packed)
 	for i, event := range madeEvents(t, 0, events) {
-		line := append(event, '\n')
+		line := slices.Concat(event, []byte("\n"))
 		if i%100 == 0 {
 			line = append(line, "no event\n\n"...) // a reject, and an empty line
 		}
@@ -178,11 +179,10 @@ func TestARunOfFilesThatIsInterruptedSaysHowToGoOn(t *testing.T) {
 	if code := p.exit(soon); code != exitFailed {
 		t.Fatalf("after Ctrl-C it ended with exit code %d", code)
 	}
-	said := p.stderr.String()
-	said = said[strings.Index(said, "overreach: interrupted"):]
+	_, said, _ := strings.Cut(p.stderr.String(), "overreach: interrupted")
 	var counted [2]int
 	n, err := fmt.Sscanf(strings.NewReplacer(",", "", r.from[0], "FILE", r.from[1], "FILE").Replace(said),
-		"overreach: interrupted: what is counted stays\noverreach: FILE: %d of 40400 records are counted\noverreach: FILE: %d of 20200 records are counted\n", &counted[0], &counted[1])
+		": what is counted stays\noverreach: FILE: %d of 40400 records are counted\noverreach: FILE: %d of 20200 records are counted\n", &counted[0], &counted[1])
 	if err != nil || n != 2 || !strings.HasSuffix(said, "overreach: the same command goes on at the first record that is not counted, and judges all of them\n") {
 		t.Fatalf("it says\n%s%v", said, err)
 	}
