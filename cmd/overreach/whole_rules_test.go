@@ -189,6 +189,26 @@ var sharedCases = []ruleCase{
 		},
 	},
 	{
+		state: "records that cannot be decoded",
+		fires: []string{"OverreachPartitionUnreadable"},
+		cause: func(w *watched) {
+			i := w.join()
+			w.reads(i)
+			w.produceBroken(0)
+			i.shows(`overreach_partition_unreadable{partition="0",topic="access"}`, 1)
+		},
+	},
+	{
+		state: "records that could not be decoded and are passed",
+		fires: []string{"OverreachRecordsUnreadable"},
+		cause: func(w *watched) {
+			w.scrape()
+			run(w.t, "skip", "--config", w.write("skip.yaml", w.settings()), wholeTopic+"/0", "--reason", "to see the rule fire")
+			w.targets[0].shows(`overreach_unreadable_records_total{topic="access"}`, 1)
+		},
+		mend: func(w *watched) { w.stop() },
+	},
+	{
 		state: "a topic that was deleted and made again",
 		fires: []string{"OverreachPartitionStopped"},
 		cause: func(w *watched) {
