@@ -17,6 +17,7 @@ import (
 type ruleCase struct {
 	state   string
 	fires   []string
+	still   bool                // a judge has no rounds, or rare ones: they are not waited for
 	cause   func(*watched)      // brings it about; what is to be seen before it scrapes for itself
 	minute  func(*watched, int) // happens before each scrape
 	minutes int                 // how many are scraped where nothing is to fire
@@ -66,7 +67,7 @@ var sharedCases = []ruleCase{
 		fires: []string{"OverreachAlertsLost"},
 		cause: func(w *watched) {
 			w.join()
-			w.scrape()
+			w.scrape(false)
 			w.answers(http.StatusBadRequest)
 			w.stranger()
 		},
@@ -96,7 +97,7 @@ var sharedCases = []ruleCase{
 		cause: func(w *watched) {
 			i := w.join()
 			w.reads(i)
-			w.scrape()
+			w.scrape(false)
 			i.signal(syscall.SIGSTOP)
 			time.Sleep(500 * time.Millisecond) // until the fetch that waits at the broker has its answer
 			w.load(20)
@@ -110,6 +111,7 @@ var sharedCases = []ruleCase{
 	{
 		state: "a judge whose reading of ClickHouse fails",
 		fires: []string{"OverreachJudgeStopped"},
+		still: true,
 		cause: func(w *watched) {
 			w.join()
 			w.query("RENAME TABLE judged TO judged_elsewhere")
@@ -119,6 +121,7 @@ var sharedCases = []ruleCase{
 	{
 		state: "a judge whose reading of ClickHouse has failed since it was started",
 		fires: []string{"OverreachJudgeStopped"},
+		still: true,
 		cause: func(w *watched) {
 			w.stop()
 			w.join()
@@ -133,6 +136,7 @@ var sharedCases = []ruleCase{
 	{
 		state: "ClickHouse is away before a new instance has counted a record",
 		fires: []string{"OverreachJudgeStopped", "OverreachServerAway", "OverreachStandsStill"},
+		still: true,
 		cause: func(w *watched) {
 			w.reads(w.join())
 			w.engine.Kill()
@@ -142,6 +146,7 @@ var sharedCases = []ruleCase{
 	{
 		state: "ClickHouse is away for some seconds more, and Kafka has deleted all that was counted",
 		fires: []string{"OverreachRetentionNear"},
+		still: true,
 		cause: func(w *watched) {
 			w.deletes(0, w.sent[0]-20)
 			w.targets[0].shows(`overreach_retention_near{partition="0",topic="access"}`, 1)
@@ -150,6 +155,7 @@ var sharedCases = []ruleCase{
 	{
 		state: "ClickHouse is away for some seconds more, and Kafka deletes what was not counted",
 		fires: []string{"OverreachRetentionNear", "OverreachRetentionOvertook"},
+		still: true,
 		cause: func(w *watched) {
 			w.deletes(0, w.sent[0]-15)
 			w.targets[0].until("it sees that", func() bool {
@@ -212,14 +218,20 @@ var sharedCases = []ruleCase{
 		state: "a topic that was deleted and made again",
 		fires: []string{"OverreachPartitionStopped"},
 		cause: func(w *watched) {
-			w.reads(w.join())
+			i := w.join()
+			w.reads(i)
 			w.makeAgain(2)
 			w.load(1)
+			i.until("it finds the topic again, another one", func() bool {
+				body := i.metrics()
+				return valueIn(body, "overreach_partitions_stopped") == 2 && valueIn(body, `overreach_server_away_seconds{server="kafka"}`) == 0
+			})
 		},
 	},
 	{
 		state: "Kafka is away, so that the instance is in no group",
 		fires: []string{"OverreachServerAway", "OverreachSlotsUnjudged"},
+		still: true,
 		cause: func(w *watched) {
 			i := w.targets[0]
 			w.broker.Close()
@@ -274,6 +286,7 @@ var aloneCases = []ruleCase{
 	{
 		state: "a judge that has a round once a minute, in true minutes",
 		fires: []string{"OverreachJudgeLate"},
+		still: true,
 		cause: func(w *watched) {
 			w.targets = []*target{w.late}
 			w.late.shows("overreach_judge_delay_seconds", 60)

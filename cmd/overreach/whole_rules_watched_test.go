@@ -19,8 +19,7 @@ import (
 type watched struct {
 	*servers
 	recording *recording
-	targets   []*target     // what is scraped, the oldest first
-	patience  time.Duration // with a judge that is to have a round
+	targets   []*target // what is scraped, the oldest first
 	started   int
 	late      *target
 	sent      map[int]int64 // records in each partition
@@ -56,10 +55,6 @@ func (w *watched) all(t *testing.T, cases []ruleCase) {
 		began := time.Now()
 		w.recording = &recording{t: t, series: map[string][]string{}}
 		minutes := c.minutes
-		w.patience = 2 * time.Second
-		if len(c.fires) == 0 {
-			w.patience = 20 * time.Second
-		}
 		for _, rule := range c.fires {
 			minutes = max(minutes, int(hold[rule]/time.Minute))
 		}
@@ -67,11 +62,11 @@ func (w *watched) all(t *testing.T, cases []ruleCase) {
 			c.cause(w)
 		}
 		wrong := "nothing was scraped"
-		for n := 0; n <= minutes || wrong != "" && len(c.fires) > 0 && time.Since(began) < patience; n++ {
+		for n := 0; n <= minutes || wrong != "" && len(c.fires) > 0 && time.Since(began) < 2*patience; n++ {
 			if c.minute != nil {
 				c.minute(w, n)
 			}
-			w.scrape()
+			w.scrape(c.still)
 			if n >= minutes {
 				wrong = w.recording.fires(c.fires)
 			}
@@ -87,11 +82,11 @@ func (w *watched) all(t *testing.T, cases []ruleCase) {
 }
 
 // scrape has what all targets answer recorded.
-func (w *watched) scrape() {
+func (w *watched) scrape(still bool) {
 	w.t.Helper()
 	answers := map[string]string{}
 	for _, i := range w.targets {
-		answers[i.name] = i.minute(w.patience)
+		answers[i.name] = i.minute(still)
 	}
 	w.recording.scraped(answers)
 }
@@ -240,7 +235,6 @@ type target struct {
 	*program
 	name, address string
 	round         float64 // when a round of judging had ended well, in the scrape before
-	standing      bool    // and there it was no other than in the one before that
 }
 
 // metrics asks an instance for its metrics; empty where it does not answer.
@@ -277,18 +271,18 @@ func (i *target) shows(series string, least float64) {
 
 const lastRound = "overreach_judge_last_round_timestamp_seconds"
 
-// minute returns what an instance answers after a minute. In a minute a judge that
-// works has a round, so that is waited for; of one that had none in the scrape before
-// it is not expected.
-func (i *target) minute(long time.Duration) string {
-	if i.standing {
-		long = 200 * time.Millisecond
+// minute returns what an instance answers after a minute. In a minute a judge that works
+// has a round, so that is waited for, unless it stands still.
+func (i *target) minute(still bool) string {
+	wait := patience
+	if still {
+		wait = 250 * time.Millisecond
 	}
-	for deadline := time.Now().Add(long); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(wait); ; time.Sleep(20 * time.Millisecond) {
 		body := i.metrics()
 		round := valueIn(body, lastRound)
-		if moved := round != i.round; body == "" || moved || time.Now().After(deadline) {
-			i.round, i.standing = round, !moved
+		if body == "" || round != i.round || time.Now().After(deadline) {
+			i.round = round
 			return body
 		}
 	}
