@@ -53,7 +53,7 @@ func StartEngine(t testing.TB, config embedded.EngineConfig) *embedded.Engine {
 	return e
 }
 
-// EnvQuick, where it is not empty, leaves out every test that needs an engine or
+// EnvQuick leaves out, where it is not empty, every test that needs an engine or
 // an Apache Kafka: for the inner loop of whoever changes something, never in CI.
 const EnvQuick = "OVERREACH_TEST_QUICK"
 
