@@ -208,7 +208,7 @@ var sharedCases = []ruleCase{
 		state: "records that could not be decoded and are passed",
 		fires: []string{"OverreachRecordsUnreadable"},
 		cause: func(w *watched) {
-			w.scrape()
+			w.scrape(false)
 			run(w.t, "skip", "--config", w.write("skip.yaml", w.settings()), wholeTopic+"/0", "--reason", "to see the rule fire")
 			w.targets[0].shows(`overreach_unreadable_records_total{topic="access"}`, 1)
 		},

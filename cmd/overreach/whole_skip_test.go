@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/overreach/overreach/embedded/kafkatest"
 )
@@ -93,7 +94,7 @@ func (s *servers) produceBroken(partition int32) {
 	raw := b.AppendTo(nil)
 	binary.BigEndian.PutUint32(raw[8:], uint32(len(raw)-12))
 	binary.BigEndian.PutUint32(raw[17:], crc32.Checksum(raw[21:], crc32.MakeTable(crc32.Castagnoli)))
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka))
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka), kgo.MaxVersions(kversion.V2_8_0())) // later ones name topics by their ids
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -104,7 +105,6 @@ func (s *servers) produceBroken(partition int32) {
 	topic.Topic, topic.Partitions = wholeTopic, append(topic.Partitions, p)
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis, req.Topics = -1, 10_000, append(req.Topics, topic)
-	req.SetVersion(7)
 	res, err := req.RequestWith(s.t.Context(), client)
 	if err != nil {
 		s.t.Fatal(err)
