@@ -43,6 +43,7 @@ type EngineConfig struct {
 type Engine struct {
 	process      *exec.Cmd
 	native, http string
+	password     string
 	stderr       *tail
 	done         chan struct{}
 	err          error // how it ended; read after done
@@ -116,15 +117,22 @@ func StartEngine(ctx context.Context, config EngineConfig) (*Engine, error) {
 
 // ready reads the line that the engine writes when it answers.
 func (e *Engine) ready(line string) error {
-	var addresses struct{ Native, HTTP string }
+	var told struct {
+		Native, HTTP string
+		PasswordFile string `json:"password_file"`
+	}
 	if line == "" {
 		<-e.done
 		return fmt.Errorf("the engine did not start (%w): %s", e.err, e.stderr.lastLine())
 	}
-	if err := json.Unmarshal([]byte(line), &addresses); err != nil {
+	if err := json.Unmarshal([]byte(line), &told); err != nil {
 		return fmt.Errorf("the engine said %q instead of its addresses: %w", line, err)
 	}
-	e.native, e.http = addresses.Native, addresses.HTTP
+	password, err := os.ReadFile(told.PasswordFile)
+	if err != nil {
+		return fmt.Errorf("reading the engine's password: %w", err)
+	}
+	e.native, e.http, e.password = told.Native, told.HTTP, strings.TrimSpace(string(password))
 	return nil
 }
 
@@ -133,6 +141,17 @@ func (e *Engine) NativeAddr() string { return e.native }
 
 // HTTPAddr is the host:port of ClickHouse's HTTP interface.
 func (e *Engine) HTTPAddr() string { return e.http }
+
+// User is the engine's only user. Clients of ClickHouse take this name where
+// they are told none.
+const User = "default"
+
+// Password is what User connects with, in both protocols. The engine makes it
+// with the folder, keeps it in PasswordFile and takes what stands there.
+func (e *Engine) Password() string { return e.password }
+
+// PasswordFile is the file of the engine's password in the folder it serves.
+const PasswordFile = "overreach-engine.token"
 
 // Done is closed when the process has ended, whoever ended it.
 func (e *Engine) Done() <-chan struct{} { return e.done }

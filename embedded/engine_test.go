@@ -27,6 +27,7 @@ func connect(t *testing.T, addr string) driver.Conn {
 	t.Helper()
 	conn, err := clickhouse.Open(&clickhouse.Options{
 		Addr:        []string{addr},
+		Auth:        clickhouse.Auth{Password: embeddedtest.Password},
 		Compression: &clickhouse.Compression{Method: clickhouse.CompressionLZ4},
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/overreach/overreach/embedded"
 	"github.com/overreach/overreach/embedded/embeddedtest"
 )
 
@@ -18,6 +19,7 @@ func TestHTTPAnswersLikeClickHouse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		req.SetBasicAuth(embedded.User, embeddedtest.Password)
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
@@ -56,6 +58,7 @@ func TestHTTPRefusesPagesFromElsewhere(t *testing.T) {
 		}
 		req.Host = host
 		req.Header.Set("Origin", origin)
+		req.SetBasicAuth(embedded.User, embeddedtest.Password)
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)

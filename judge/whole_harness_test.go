@@ -63,7 +63,7 @@ func (e *engine) open(t *testing.T) tables {
 	if e.addr == "" {
 		return naive.New()
 	}
-	cfg := store.Config{Addresses: []string{e.addr}, Database: fmt.Sprintf("run_%d", e.runs.Add(1)), Username: "default"}
+	cfg := store.Config{Addresses: []string{e.addr}, Database: fmt.Sprintf("run_%d", e.runs.Add(1)), Username: "default", Password: embeddedtest.Password}
 	if err := store.CreateDatabase(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func TestWhatIsSilencedInAlertmanagerIsHeldThereAndNotNotified(t *testing.T) {
 func TestARestartNeitherResolvesNorRepeats(t *testing.T) {
 	am := startReal(t, long, "")
 	address, _ := embeddedtest.Engine(t)
-	cfg := store.Config{Addresses: []string{address}, Database: "overreach", Username: "default"}
+	cfg := store.Config{Addresses: []string{address}, Database: "overreach", Username: "default", Password: embeddedtest.Password}
 	if err := store.CreateDatabase(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -35,18 +35,17 @@ until grep -q Grafana "$dir/served" 2>/dev/null; do
 	sleep 0.1
 done
 
-"$venv/bin/python" - "$dir/data/engine.json" "$dir/findings.json" <<'PYTHON'
+dsn=$(sed -n "s/.*get_client(dsn='\(.*\)').*/\1/p" "$dir/served")
+"$venv/bin/python" - "$dsn" "$dir/findings.json" <<'PYTHON'
 import json
 import sys
 
 import clickhouse_connect
 
-with open(sys.argv[1]) as file:
-    host, port = json.load(file)["http"].rsplit(":", 1)
 with open(sys.argv[2]) as file:
     printed = {f["id"]: (f["partner"], f["people"], f["sentence"]) for f in map(json.loads, file)}
 
-client = clickhouse_connect.get_client(host=host, port=int(port), database="overreach")
+client = clickhouse_connect.get_client(dsn=sys.argv[1])
 rows = client.query("SELECT id, partner, people, sentence FROM findings").result_rows
 read = {row[0]: tuple(row[1:]) for row in rows}
 assert printed and read == printed, f"the client reads {read}, run printed {printed}"

@@ -24,7 +24,7 @@ func open(t testing.TB) *Store {
 // connect returns a store without tables on the engine at an address.
 func connect(t testing.TB, address string) *Store {
 	t.Helper()
-	cfg := Config{Addresses: []string{address}, Database: "overreach", Username: "default"}
+	cfg := Config{Addresses: []string{address}, Password: embeddedtest.Password, Database: "overreach", Username: "default"}
 	if err := CreateDatabase(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func TestAZeroIsProvedOnlyWhereAllThatCouldDisproveItWasRead(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			databases++
-			cfg := Config{Addresses: []string{address}, Database: fmt.Sprintf("case_%d", databases)}
+			cfg := Config{Addresses: []string{address}, Password: embeddedtest.Password, Database: fmt.Sprintf("case_%d", databases)}
 			if err := CreateDatabase(t.Context(), cfg); err != nil {
 				t.Fatal(err)
 			}

@@ -192,7 +192,7 @@ func TestWhatIsWrongIsSaidWithinTenSeconds(t *testing.T) {
 	}
 	f(Config{Addresses: []string{"127.0.0.1:1"}, Database: "overreach"}, true, "127.0.0.1:1")
 	f(Config{Addresses: []string{silent.Addr().String()}, Database: "overreach"}, true, "no answer")
-	f(Config{Addresses: []string{address}, Database: "nowhere"}, false, "overreach migrate")
+	f(Config{Addresses: []string{address}, Password: embeddedtest.Password, Database: "nowhere"}, false, "overreach migrate")
 
 	s := connect(t, address)
 	_, _, err = s.Counted(t.Context(), schema.Partition{})

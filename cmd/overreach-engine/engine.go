@@ -22,6 +22,9 @@ type engine struct {
 	anchor  *session // keeps the folder open while no client is connected
 	opened  atomic.Uint64
 	version string // of ClickHouse: 26.5.1.1
+	config  string // the file of the library's configuration
+	token   string // what clients connect with
+	gate    *gate
 }
 
 // openEngine opens the folder at path with the library in file. It may be
@@ -36,6 +39,12 @@ func openEngine(file, path string) (*engine, error) {
 		return nil, err
 	}
 	e := &engine{lib: lib, path: path}
+	if e.token, err = readToken(path); err != nil {
+		return nil, err
+	}
+	if e.config, err = writeConfig(path); err != nil {
+		return nil, err
+	}
 	e.anchor, err = e.open()
 	if err := errors.Join(err, saved.restore()); err != nil {
 		return nil, err
@@ -43,16 +52,28 @@ func openEngine(file, path string) (*engine, error) {
 	if e.version, err = e.anchor.text("SELECT version()"); err != nil {
 		return nil, fmt.Errorf("asking the engine for its version: %w", err)
 	}
-	return e, nil
+	if err := e.checkGrants(); err != nil {
+		return nil, err
+	}
+	s, err := e.open()
+	if err != nil {
+		return nil, err
+	}
+	e.gate, err = newGate(s)
+	return e, err
 }
 
-// close shuts the folder. Every other session must have been closed before.
-func (e *engine) close() { e.anchor.close() }
+// close shuts the folder. Every client's session must have been closed before.
+func (e *engine) close() {
+	e.gate.session.close()
+	e.anchor.close()
+}
 
 // open opens a session. It takes less than a millisecond.
 func (e *engine) open() (*session, error) {
 	s, err := e.lib.open([]string{
 		"--path=" + e.path,
+		"--config-file=" + e.config,
 		// For the whole process; the first session sets them.
 		"--max_server_memory_usage=" + strconv.FormatUint(memoryLimit(), 10),
 		"--mark_cache_size=67108864",
@@ -218,6 +239,9 @@ func newRows() (*rows, error) {
 	return &rows{bufio.NewWriterSize(file, 1<<16), file}, nil
 }
 
+// name is what the library opens the file by.
+func (r *rows) name() string { return fmt.Sprintf("/proc/self/fd/%d", r.file.Fd()) }
+
 // empty tells that nothing was written.
 func (r *rows) empty() (bool, error) {
 	if err := r.Flush(); err != nil {
@@ -238,16 +262,28 @@ func (r *rows) close() {
 // insertRows runs an INSERT over the rows in a file. The engine parses the
 // file and pushes its blocks as a client of a server does (INSERT … SELECT FROM
 // file() would deduplicate by other rules).
-func (s *session) insertRows(ins *insert, format string, r *rows) (written uint64, err error) {
+func (e *engine) insertRows(s *session, ins *insert, format string, r *rows) (written uint64, err error) {
+	if err := e.gate.allowInsert(ins, format); err != nil {
+		return 0, err
+	}
 	if empty, err := r.empty(); empty || err != nil {
 		return 0, err
 	}
-	result, err := s.run(ins.from(fmt.Sprintf("/proc/self/fd/%d", r.file.Fd()), format), "Null")
-	defer result.free()
-	if err != nil {
-		return 0, err
+	var settings []setting
+	if strings.EqualFold(format, "Values") {
+		if settings, err = e.gate.forValues(ins, r); err != nil {
+			return 0, err
+		}
 	}
-	return s.lib.rowsWritten(result.ptr), nil
+	err = s.with(settings, func() error {
+		result, err := s.run(ins.from(r.name(), format), "Null")
+		defer result.free()
+		if err == nil {
+			written = s.lib.rowsWritten(result.ptr)
+		}
+		return err
+	})
+	return written, err
 }
 
 // lockFolder makes sure that one process alone uses a folder. The lock goes

@@ -16,7 +16,10 @@ const (
 	codeSyntaxError    = 62
 	codeUnknownSetting = 115
 	codeCancelled      = 394
+	codeAccessDenied   = 497
 	codeUnknown        = 1002
+
+	codeAuthenticationFailed = 516
 )
 
 // exception is an error of ClickHouse: its code, its name in capitals, and the

@@ -83,6 +83,32 @@ func isLocal(hostPort string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
+// credentials are a request's user and password, from the one place where a
+// client of ClickHouse puts them: Authorization, its own two headers, or the address.
+func credentials(r *http.Request) (user, password string, err error) {
+	params, head := r.URL.Query(), r.Header
+	basicUser, basicPassword, basic := r.BasicAuth()
+	ways := 0
+	for _, way := range []struct {
+		there          bool
+		user, password string
+	}{
+		{head.Get("Authorization") != "", basicUser, basicPassword},
+		{head.Get("X-ClickHouse-User") != "" || head.Get("X-ClickHouse-Key") != "", head.Get("X-ClickHouse-User"), head.Get("X-ClickHouse-Key")},
+		{params.Get("user") != "" || params.Get("password") != "", params.Get("user"), params.Get("password")},
+	} {
+		if way.there {
+			user, password = way.user, way.password
+			ways++
+		}
+	}
+	if ways > 1 || head.Get("Authorization") != "" && !basic {
+		return "", "", exceptionf(codeAuthenticationFailed, "AUTHENTICATION_FAILED",
+			"Invalid authentication: give user and password once, as Authorization: Basic, in the headers X-ClickHouse-User and X-ClickHouse-Key, or as user and password in the address.")
+	}
+	return firstOf(user, userName), password, nil
+}
+
 // request is one query of a client.
 type request struct {
 	statement
@@ -93,6 +119,11 @@ type request struct {
 }
 
 func (h *httpHandler) query(r *http.Request, out *response) error {
+	if user, password, err := credentials(r); err != nil {
+		return err
+	} else if err := h.engine.authenticate(user, password); err != nil {
+		return err
+	}
 	req, err := readRequest(r)
 	if err != nil {
 		return err
@@ -100,6 +131,14 @@ func (h *httpHandler) query(r *http.Request, out *response) error {
 	if req.text == "" {
 		out.ok()
 		return nil
+	}
+	if err := h.engine.gate.allowSettings(req.settings); err != nil {
+		return err
+	}
+	if req.insert == nil {
+		if err := h.engine.gate.allow(req.text); err != nil {
+			return err
+		}
 	}
 	s, err := h.engine.open()
 	if err != nil {
@@ -130,7 +169,7 @@ func (h *httpHandler) query(r *http.Request, out *response) error {
 	defer leave()
 	out.format = req.format
 	if req.insert != nil {
-		return req.insertRows(s, r.Method, out)
+		return req.insertRows(h.engine, s, r.Method, out)
 	}
 	return req.answer(s, out)
 }
@@ -246,7 +285,7 @@ func decoded(r *http.Request) (io.Reader, error) {
 }
 
 // insertRows inserts the rest of the body.
-func (req request) insertRows(s *session, method string, out *response) error {
+func (req request) insertRows(e *engine, s *session, method string, out *response) error {
 	if method != http.MethodPost {
 		return exceptionf(164, "READONLY", "Cannot execute query in readonly mode: an INSERT needs POST.")
 	}
@@ -258,7 +297,7 @@ func (req request) insertRows(s *session, method string, out *response) error {
 	if _, err := r.ReadFrom(req.body); err != nil {
 		return fmt.Errorf("reading an insert's rows: %w", err)
 	}
-	written, err := s.insertRows(req.insert, firstOf(req.insert.format, "Values"), r)
+	written, err := e.insertRows(s, req.insert, firstOf(req.insert.format, "Values"), r)
 	if err != nil {
 		return err
 	}
@@ -379,6 +418,8 @@ func statusOf(e *exception) int {
 	case "SYNTAX_ERROR", "BAD_ARGUMENTS", "TYPE_MISMATCH", "INCORRECT_DATA", "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
 		"ILLEGAL_TYPE_OF_ARGUMENT", "NUMBER_OF_ARGUMENTS_DOESNT_MATCH", "TOO_DEEP_AST", "UNKNOWN_ELEMENT_IN_AST":
 		return http.StatusBadRequest
+	case "AUTHENTICATION_FAILED", "ACCESS_DENIED":
+		return http.StatusForbidden
 	case "UNKNOWN_TABLE", "UNKNOWN_DATABASE", "UNKNOWN_IDENTIFIER", "UNKNOWN_FUNCTION", "UNKNOWN_TYPE", "UNKNOWN_STORAGE",
 		"UNKNOWN_SETTING", "UNKNOWN_FORMAT", "UNKNOWN_AGGREGATE_FUNCTION", "UNKNOWN_TYPE_OF_QUERY", "NO_ELEMENTS_IN_CONFIG":
 		return http.StatusNotFound

@@ -110,6 +110,7 @@ func run(args []string, stdout io.Writer, log zerolog.Logger) error {
 	server.start(nativeListener, webListener)
 	if err := json.NewEncoder(stdout).Encode(map[string]string{
 		"native": nativeListener.Addr().String(), "http": webListener.Addr().String(),
+		"password_file": filepath.Join(folder, tokenFile),
 	}); err != nil {
 		return fmt.Errorf("telling the addresses: %w", err)
 	}
@@ -147,15 +148,15 @@ func findLibrary(given string) (string, error) {
 		candidates, libraryVariable)
 }
 
-// listenLoopback listens on an address of this machine alone: the engine
-// knows no users and no passwords.
+// listenLoopback listens on an address of this machine alone: nothing is
+// encrypted on the way.
 func listenLoopback(address string) (net.Listener, error) {
 	tcp, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("the address %q: %w", address, err)}
 	}
 	if !tcp.IP.IsLoopback() {
-		return nil, usageError{fmt.Errorf("the address %q is not a loopback address; the engine has no passwords, so it serves 127.0.0.1 or [::1] only", address)}
+		return nil, usageError{fmt.Errorf("the address %q is not a loopback address; the engine encrypts nothing, so it serves 127.0.0.1 or [::1] only", address)}
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {

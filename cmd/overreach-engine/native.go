@@ -100,6 +100,9 @@ func (c *nativeConn) handshake() error {
 	if !proto.FeatureParallelReplicas.In(c.revision) {
 		return fmt.Errorf("the client speaks revision %d of the protocol, the oldest that is understood is %d", hello.ProtocolVersion, int(proto.FeatureParallelReplicas))
 	}
+	if err := c.engine.authenticate(hello.User, hello.Password); err != nil {
+		return err
+	}
 	if c.session, err = c.engine.open(); err != nil {
 		return err
 	}
@@ -153,11 +156,17 @@ func (c *nativeConn) query() error {
 		settings = append(settings, setting{name: "param_" + p.Key, value: unquoteLiteral(p.Value)})
 	}
 	st, err := parseStatement(q.Body)
+	if err == nil {
+		err = c.engine.gate.allowSettings(settings)
+	}
 	switch {
 	case err != nil:
-	case st.insert != nil && st.insert.data == "":
+	case st.insert != nil:
 		err = c.insert(st.insert, settings, compressed)
 	default:
+		if err = c.engine.gate.allow(st.text); err != nil {
+			break
+		}
 		err = c.session.with(settings, func() error {
 			return c.watched(func() error { return c.answer(st, compressed) })
 		})
@@ -229,8 +238,23 @@ var squash = []setting{
 }
 
 // insert tells the client the columns of the table, reads all its rows, and
-// only then inserts them: a client that goes away leaves nothing behind.
+// only then inserts them: a client that goes away leaves nothing behind. Rows
+// that the query itself holds need nothing more from the client.
 func (c *nativeConn) insert(ins *insert, settings []setting, compressed bool) error {
+	if ins.data != "" {
+		r, err := newRows()
+		if err != nil {
+			return err
+		}
+		defer r.close()
+		if _, err := r.WriteString(ins.data); err != nil {
+			return fmt.Errorf("memory for an insert's rows: %w", err)
+		}
+		return c.insertRows(ins, settings, firstOf(ins.format, "Values"), r)
+	}
+	if err := c.engine.gate.allowInsert(ins, "Native"); err != nil {
+		return err
+	}
 	columns, err := c.session.insertColumns(ins)
 	if err != nil {
 		return err
@@ -257,9 +281,13 @@ func (c *nativeConn) insert(ins *insert, settings []setting, compressed bool) er
 	if named.list == "" {
 		named.list = columnList(columns)
 	}
-	return c.session.with(slices.Concat(squash, settings), func() error {
+	return c.insertRows(&named, slices.Concat(squash, settings), "Native", r)
+}
+
+func (c *nativeConn) insertRows(ins *insert, settings []setting, format string, r *rows) error {
+	return c.session.with(settings, func() error {
 		return c.watched(func() error {
-			_, err := c.session.insertRows(&named, "Native", r)
+			_, err := c.engine.insertRows(c.session, ins, format, r)
 			return err
 		})
 	})

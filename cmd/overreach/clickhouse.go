@@ -26,8 +26,10 @@ func newClickHouseCommand(a *app) *cobra.Command {
 protocol and over HTTP, until Ctrl-C. curl, clickhouse-client, clickhouse-connect,
 clickhouse-driver, Grafana and others read it as they read a server.
 
-It answers this machine alone: it knows no users and no passwords. Where a default
-port is taken and no other is named, a free one is used; port 0 takes a free one.`,
+It answers this machine alone, and whoever has the password, which it prints and
+keeps in DIR/clickhouse/overreach-engine.token. It reads and writes the folder's
+tables and nothing else. Where a default port is taken and no other is named, a free
+one is used; port 0 takes a free one.`,
 		Example: `  overreach clickhouse demo-data
   overreach clickhouse demo-data --http 127.0.0.1:18123 --native 127.0.0.1:0`,
 		Args: exactly("one folder"),
@@ -67,7 +69,7 @@ func (a *app) serveClickHouse(ctx context.Context, dir string, at engineAddresse
 		return err
 	}
 	defer func() { err = errors.Join(err, os.Remove(filepath.Join(dir, engineFile)), e.Stop()) }()
-	if err := writeHowToConnect(a, engineAddresses{e.NativeAddr(), e.HTTPAddr()}); err != nil {
+	if err := writeHowToConnect(a, addressesOf(e)); err != nil {
 		return err
 	}
 	select {
@@ -90,13 +92,16 @@ func writeHowToConnect(a *app, at engineAddresses) error {
 	}
 	const sql = "SELECT partner, people, sentence FROM findings ORDER BY people DESC"
 	_, err = fmt.Fprintf(a.stdout, `ClickHouse answers at %[1]s (native) and http://%[2]s, database %[3]s, until Ctrl-C.
+The user is %[9]s, the password is in each line below: it is this folder's, so keep it to yourself.
 
-curl               curl 'http://%[2]s/?database=%[3]s&default_format=PrettyCompact' -d '%[8]s'
-clickhouse-client  clickhouse-client --host %[4]s --port %[5]s --database %[3]s --query '%[8]s'
+curl               curl '%[11]s?database=%[3]s&default_format=PrettyCompact' -d '%[8]s'
+clickhouse-client  clickhouse-client --host %[4]s --port %[5]s --password %[10]s --database %[3]s --query '%[8]s'
 Python             import clickhouse_connect
-                   client = clickhouse_connect.get_client(host='%[6]s', port=%[7]s, database='%[3]s')
+                   client = clickhouse_connect.get_client(dsn='%[11]s%[3]s')
                    client.query_df('%[8]s')
-Grafana            ClickHouse data source: server %[6]s, port %[7]s, protocol HTTP, default database %[3]s
-`, at.Native, at.HTTP, localDatabase, nativeHost, nativePort, host, httpPort, sql)
+JDBC               jdbc:clickhouse://%[2]s/%[3]s?user=%[9]s&password=%[10]s
+Grafana            ClickHouse data source: server %[6]s, port %[7]s, protocol HTTP, default database %[3]s,
+                   user %[9]s, password %[10]s
+`, at.Native, at.HTTP, localDatabase, nativeHost, nativePort, host, httpPort, sql, at.User, at.Password, at.url())
 	return err
 }

@@ -151,8 +151,9 @@ func runDemo(ctx context.Context, a *app, f demoFlags) (err error) {
 		demoNext(a.stderr, f.dir)
 		return nil
 	}
-	_, _ = fmt.Fprintf(a.stderr, "\nClickHouse is up until Ctrl-C: native protocol at %s, HTTP at %s, database %s.\n  curl 'http://%s/?database=%s' --data-binary 'SELECT * FROM findings FORMAT PrettyCompact'\n",
-		l.engine.NativeAddr(), l.engine.HTTPAddr(), localDatabase, l.engine.HTTPAddr(), localDatabase)
+	at := addressesOf(l.engine)
+	_, _ = fmt.Fprintf(a.stderr, "\nClickHouse is up until Ctrl-C: native protocol at %s, HTTP at %s, database %s, user %s, password %s.\n  curl '%s?database=%s' --data-binary 'SELECT * FROM findings FORMAT PrettyCompact'\n",
+		at.Native, at.HTTP, localDatabase, at.User, at.Password, at.url(), localDatabase)
 	<-ctx.Done()
 	return nil
 }

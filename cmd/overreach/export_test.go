@@ -77,7 +77,7 @@ const everyTypeZeros = `INSERT INTO every_type
 func TestEveryTypeComesBackAsItWas(t *testing.T) {
 	t.Parallel()
 	native, _ := embeddedtest.Engine(t)
-	cfg := store.Config{Addresses: []string{native}, Database: "overreach"}
+	cfg := store.Config{Addresses: []string{native}, Password: embeddedtest.Password, Database: "overreach"}
 	if err := store.CreateDatabase(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestAnExportThatFailsLeavesWhatWasThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	native, _ := embeddedtest.Engine(t)
-	cfg := store.Config{Addresses: []string{native}, Database: "overreach"}
+	cfg := store.Config{Addresses: []string{native}, Password: embeddedtest.Password, Database: "overreach"}
 	if err := store.CreateDatabase(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}

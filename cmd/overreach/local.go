@@ -51,7 +51,7 @@ func startLocal(ctx context.Context, dir string, partitions int32, log zerolog.L
 	if l.broker, err = embedded.StartBroker(embedded.BrokerConfig{Topics: map[string]int32{localTopic: partitions}}); err != nil {
 		return nil, fmt.Errorf("starting the embedded broker: %w", err)
 	}
-	cfg := store.Config{Addresses: []string{l.engine.NativeAddr()}, Database: localDatabase}
+	cfg := addressesOf(l.engine).config()
 	if err := store.CreateDatabase(ctx, cfg); err != nil {
 		return nil, err
 	}

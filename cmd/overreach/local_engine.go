@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -16,15 +17,32 @@ import (
 	"github.com/overreach/overreach/store"
 )
 
-// engineFile lies in the folder of --local while its engine runs and holds the
-// engine's addresses: one process at a time may open the folder, others connect
+// engineFile lies in the folder of --local while its engine runs and holds what
+// clients connect with: one process at a time may open the folder, others connect
 // to that one.
 const engineFile = "engine.json"
 
-// engineAddresses is what engineFile holds, as host:port.
+// engineAddresses is what engineFile holds: host:port of both protocols, and
+// the only user.
 type engineAddresses struct {
-	Native string `json:"native"`
-	HTTP   string `json:"http"`
+	Native   string `json:"native"`
+	HTTP     string `json:"http"`
+	User     string `json:"user"`
+	Password string `json:"password"`
+}
+
+func addressesOf(e *embedded.Engine) engineAddresses {
+	return engineAddresses{Native: e.NativeAddr(), HTTP: e.HTTPAddr(), User: embedded.User, Password: e.Password()}
+}
+
+// config is what the store connects with.
+func (at engineAddresses) config() store.Config {
+	return store.Config{Addresses: []string{at.Native}, Database: localDatabase, Username: at.User, Password: at.Password}
+}
+
+// url is the address of HTTP with user and password in it.
+func (at engineAddresses) url() string {
+	return (&url.URL{Scheme: "http", User: url.UserPassword(at.User, at.Password), Host: at.HTTP, Path: "/"}).String()
 }
 
 // engineFolder is where the engine keeps the data of a folder of --local.
@@ -45,7 +63,7 @@ func startLocalEngineAt(ctx context.Context, dir string, at engineAddresses, log
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(engineAddresses{e.NativeAddr(), e.HTTPAddr()})
+	text, err := json.Marshal(addressesOf(e))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, engineFile), append(text, '\n'), 0o600)
 	}
@@ -63,7 +81,7 @@ func openLocal(ctx context.Context, dir string) (st *store.Store, closeAll func(
 		return nil, nil, err
 	}
 	if at, ok := runningEngine(dir); ok {
-		st, err := store.Open(ctx, store.Config{Addresses: []string{at.Native}, Database: localDatabase})
+		st, err := store.Open(ctx, at.config())
 		if err == nil {
 			return st, st.Close, nil
 		}
@@ -73,7 +91,7 @@ func openLocal(ctx context.Context, dir string) (st *store.Store, closeAll func(
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err = store.Open(ctx, store.Config{Addresses: []string{e.NativeAddr()}, Database: localDatabase})
+	st, err = store.Open(ctx, addressesOf(e).config())
 	if err != nil {
 		return nil, nil, errors.Join(err, e.Stop())
 	}

@@ -195,6 +195,9 @@ func runLocal(ctx context.Context, a *app, f runFlags) (err error) {
 	if plan == nil {
 		a.log.Info().Str("kafka", l.broker.Addr()).Str("topic", localTopic).Str("clickhouse", l.engine.NativeAddr()).
 			Str("clickhouse_http", l.engine.HTTPAddr()).Msg("running on one machine; produce events to the topic")
+		if err := writeHowToConnect(a, addressesOf(l.engine)); err != nil {
+			return err
+		}
 		return s.run(ctx, nil)
 	}
 	return runFiles(ctx, a, l, s, plan, f)

@@ -105,7 +105,7 @@ type database struct {
 func (w *tortured) newDatabase(name string) *database {
 	w.t.Helper()
 	d := &database{tortured: w, name: name, hook: startTortureHook(w.t)}
-	if err := store.CreateDatabase(w.t.Context(), store.Config{Addresses: []string{w.engineAt.NativeAddr}, Database: name}); err != nil {
+	if err := store.CreateDatabase(w.t.Context(), store.Config{Addresses: []string{w.engineAt.NativeAddr}, Password: embeddedtest.Password, Database: name}); err != nil {
 		w.t.Fatal(err)
 	}
 	return d
@@ -113,7 +113,7 @@ func (w *tortured) newDatabase(name string) *database {
 
 // ask asks the engine past the proxy.
 func (d *database) ask(sql string) ([]string, error) {
-	s := servers{t: d.t, clickhouse: store.Config{Addresses: []string{d.engineAt.NativeAddr}, Database: d.name}}
+	s := servers{t: d.t, clickhouse: store.Config{Addresses: []string{d.engineAt.NativeAddr}, Password: embeddedtest.Password, Database: d.name}}
 	return s.ask(sql)
 }
 
@@ -129,13 +129,14 @@ kafka:
 clickhouse:
   addresses: [%s]
   database: %s
+  password_file: %s
 registry: registry.yaml
 hash_key_file: hash.key
 batch: {max_age: 300ms, max_events: 3000}
 judge: {interval: 300ms}
 alerts: {group: 0s, max_age: 30d, resend: 5s, webhook: {url: '%s', secret_file: secret}}
 listen: "off"
-`, kafka, d.topic, reading, d.name, clickhouse, d.name, d.hook.URL))
+`, kafka, d.topic, reading, d.name, clickhouse, d.name, filepath.Join(d.engineAt.Dir, embedded.PasswordFile), d.hook.URL))
 }
 
 // instance is one process of the program.

@@ -32,7 +32,7 @@ func TestAnHTTPClientReadsTheFindingsOfAFinishedRun(t *testing.T) {
 	}
 
 	client := http.Client{Timeout: soon}
-	res, err := client.Post("http://"+at.HTTP+"/?database="+localDatabase, "text/plain",
+	res, err := client.Post(at.url()+"?database="+localDatabase, "text/plain",
 		strings.NewReader("SELECT id, partner, people, sentence, contributors FROM findings ORDER BY id FORMAT JSON"))
 	if err != nil {
 		t.Fatal(err)

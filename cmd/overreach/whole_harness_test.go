@@ -202,7 +202,7 @@ func startServersBeside(t *testing.T, kafka string) *servers {
 	t.Helper()
 	s := &servers{t: t, kafka: kafka, dir: t.TempDir(), listen: freeAddress(t)}
 	s.engineAt = embedded.EngineConfig{Dir: t.TempDir(), NativeAddr: freeAddress(t), HTTPAddr: freeAddress(t), Stderr: io.Discard}
-	s.clickhouse = store.Config{Addresses: []string{s.engineAt.NativeAddr}, Database: "overreach"}
+	s.clickhouse = store.Config{Addresses: []string{s.engineAt.NativeAddr}, Password: embeddedtest.Password, Database: "overreach"}
 	s.startEngine()
 	if err := store.CreateDatabase(t.Context(), s.clickhouse); err != nil {
 		t.Fatal(err)
@@ -252,12 +252,13 @@ kafka:
 clickhouse:
   addresses: [%s]
   database: overreach
+  password_file: %s
 registry: registry.yaml
 hash_key_file: hash.key
 batch: {max_age: 200ms}
 judge: {interval: 200ms}
 listen: %s
-`, s.kafka, wholeTopic, s.engineAt.NativeAddr, s.listen)
+`, s.kafka, wholeTopic, s.engineAt.NativeAddr, filepath.Join(s.engineAt.Dir, embedded.PasswordFile), s.listen)
 	return strings.NewReplacer(changes...).Replace(text)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/testcontainers/testcontainers-go/log"
 	"github.com/testcontainers/testcontainers-go/wait"
 
+	"github.com/overreach/overreach/embedded/embeddedtest"
 	"github.com/overreach/overreach/embedded/kafkatest"
 	"github.com/overreach/overreach/store"
 )
@@ -111,8 +112,12 @@ func (s *servers) useClickHouse(image string) {
 	port := func(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
 	ports := s.write("ports.xml", "<clickhouse><tcp_port>"+port(s.engineAt.NativeAddr)+"</tcp_port><http_port>"+port(s.engineAt.HTTPAddr)+
 		"</http_port><mysql_port remove=\"1\"/><postgresql_port remove=\"1\"/><interserver_http_port remove=\"1\"/></clickhouse>\n")
+	password := s.write("password.xml", "<clickhouse><users><default><password>"+embeddedtest.Password+
+		"</password><networks><ip>::/0</ip></networks></default></users></clickhouse>\n")
 	answers := wait.ForHTTP("/ping").WithPort(port(s.engineAt.HTTPAddr) + "/tcp")
-	inContainer(s.t, image, answers, map[string]string{"/etc/clickhouse-server/config.d/ports.xml": ports})
+	inContainer(s.t, image, answers, map[string]string{
+		"/etc/clickhouse-server/config.d/ports.xml": ports, "/etc/clickhouse-server/users.d/password.xml": password,
+	})
 	if err := store.CreateDatabase(s.t.Context(), s.clickhouse); err != nil {
 		s.t.Fatal(err)
 	}

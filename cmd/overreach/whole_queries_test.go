@@ -26,7 +26,7 @@ func TestTheDemoAnswersADataScientist(t *testing.T) {
 	if !ok {
 		t.Fatal("the folder does not say where its engine is")
 	}
-	st, err := store.Open(t.Context(), store.Config{Addresses: []string{at.Native}, Database: localDatabase})
+	st, err := store.Open(t.Context(), at.config())
 	if err != nil {
 		t.Fatal(err)
 	}

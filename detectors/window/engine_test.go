@@ -93,7 +93,7 @@ func sketch(from, to uint64) *window.Sketch {
 func connect(t *testing.T) driver.Conn {
 	t.Helper()
 	addr, _ := embeddedtest.Engine(t)
-	db, err := clickhouse.Open(&clickhouse.Options{Addr: []string{addr}})
+	db, err := clickhouse.Open(&clickhouse.Options{Addr: []string{addr}, Auth: clickhouse.Auth{Password: embeddedtest.Password}})
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	return db

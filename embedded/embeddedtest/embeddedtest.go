@@ -14,6 +14,9 @@ import (
 	"github.com/overreach/overreach/embedded"
 )
 
+// Password is the password of every engine that a test starts.
+const Password = "of every test"
+
 // Engine starts an engine on an empty folder and returns its addresses. It
 // ends with the test.
 func Engine(t testing.TB) (nativeAddr, httpAddr string) {
@@ -40,6 +43,12 @@ func StartEngine(t testing.TB, config embedded.EngineConfig) *embedded.Engine {
 	}
 	if config.Stderr == nil {
 		config.Stderr = t.Output()
+	}
+	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(config.Dir, embedded.PasswordFile), []byte(Password), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	e, err := embedded.StartEngine(t.Context(), config)
 	if err != nil {

@@ -94,7 +94,7 @@ bin/overreach findings
 `
 	c := exec.CommandContext(t.Context(), "sh", "-euc", script)
 	c.Dir = dir
-	c.Env = append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"), "EDITOR=edit", "OVERREACH_CONFIG=")
+	c.Env = append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"), "EDITOR=edit", "OVERREACH_CONFIG=", "OVERREACH_CLICKHOUSE_PASSWORD="+embeddedtest.Password)
 	out, err := c.CombinedOutput()
 	for _, want := range []string{"registry.yaml: ok, 1 partners", "is up to date", "tables are up to date", "\ncounted 20\n", "\nready\n"} {
 		if !strings.Contains(string(out), want) {

@@ -162,7 +162,7 @@ func TestTheJudgeOnTheEngineFindsWhatIsFoundFromSimulatedHours(t *testing.T) {
 func found(t *testing.T, registry *schema.Registry, log [][]byte, watermark int64) []schema.Finding {
 	t.Helper()
 	addr, _ := embeddedtest.Engine(t)
-	st, err := store.Open(t.Context(), store.Config{Addresses: []string{addr}, Database: "default", Username: "default"})
+	st, err := store.Open(t.Context(), store.Config{Addresses: []string{addr}, Database: "default", Username: "default", Password: embeddedtest.Password})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -242,7 +242,7 @@ func engine(t *testing.T) driver.Conn {
 	}
 	command(overreach, "run", "--local", dir, "--from", more, "--log-level", "error")
 	e := embeddedtest.StartEngine(t, embedded.EngineConfig{Dir: filepath.Join(dir, "clickhouse")})
-	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{e.NativeAddr()}, Auth: clickhouse.Auth{Database: "overreach"}})
+	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{e.NativeAddr()}, Auth: clickhouse.Auth{Database: "overreach", Password: embeddedtest.Password}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Stop()) }()
-	text, err := describe(ctx, engine.NativeAddr())
+	text, err := describe(ctx, engine.NativeAddr(), engine.Password())
 	if err != nil {
 		return err
 	}
@@ -64,8 +64,8 @@ type column struct {
 }
 
 // describe makes the tables on the engine at address and returns the page.
-func describe(ctx context.Context, address string) (page []byte, err error) {
-	cfg := store.Config{Addresses: []string{address}, Database: "overreach", Username: "default"}
+func describe(ctx context.Context, address, password string) (page []byte, err error) {
+	cfg := store.Config{Addresses: []string{address}, Database: "overreach", Username: embedded.User, Password: password}
 	if err := store.CreateDatabase(ctx, cfg); err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write docs/tables.md anew")
 
 func TestThePageOfTheTablesIsWhatTheirCommentsSay(t *testing.T) {
 	address, _ := embeddedtest.Engine(t)
-	want, err := describe(t.Context(), address)
+	want, err := describe(t.Context(), address, embeddedtest.Password)
 	if err != nil {
 		t.Fatal(err)
 	}
