@@ -1,11 +1,15 @@
 package embedded_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/ClickHouse/ch-go/compress"
 
 	"github.com/overreach/overreach/embedded"
 	"github.com/overreach/overreach/embedded/embeddedtest"
@@ -46,6 +50,36 @@ func TestHTTPAnswersLikeClickHouse(t *testing.T) {
 	f("POST", "nosuch=1", "SELECT 1", 404, "Code: 115. DB::Exception: ")
 	f("GET", q("DROP TABLE t"), "", 500, "Code: 164. DB::Exception: ")
 	f("POST", "", "SELECT count() FROM t FORMAT JSONCompactEachRow", 200, "[5]\n")
+}
+
+func TestHTTPSpeaksTheNativeCompression(t *testing.T) {
+	_, addr := embeddedtest.Engine(t)
+	pack := compress.NewWriter(compress.LevelZero, compress.LZ4)
+	if err := pack.Compress([]byte("SELECT number FROM numbers(3) FORMAT CSV")); err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+addr+"/?compress=1&decompress=1", bytes.NewReader(pack.Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth(embedded.User, embeddedtest.Password)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }() // it was only read
+	packed, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len("0\n1\n2\n"))
+	if _, err := io.ReadFull(compress.NewReader(bytes.NewReader(packed)), got); err != nil || string(got) != "0\n1\n2\n" {
+		t.Errorf("status %d: %q (%v) of %q", resp.StatusCode, got, err, packed)
+	}
+	var summary map[string]string
+	if err := json.Unmarshal([]byte(resp.Header.Get("X-ClickHouse-Summary")), &summary); err != nil || summary["result_rows"] == "" || summary["elapsed_ns"] == "" {
+		t.Errorf("the summary is %v (%v)", summary, err)
+	}
 }
 
 func TestHTTPRefusesPagesFromElsewhere(t *testing.T) {

@@ -47,17 +47,21 @@ func (c *blockCopier) size() (columns, rows int, err error) {
 	return columns, rows, err
 }
 
-// copyBlock copies the block whose size was just read, with its size.
-func (c *blockCopier) copyBlock(columns, rows int) error {
+// copyBlock copies the block whose size was just read, with its size, and
+// returns its columns.
+func (c *blockCopier) copyBlock(columns, rows int) ([]column, error) {
 	if err := errors.Join(c.uvarint(uint64(columns)), c.uvarint(uint64(rows))); err != nil {
-		return err
+		return nil, err
 	}
+	var all []column
 	for i := range columns {
-		if col, err := c.copyColumn(rows); err != nil {
-			return fmt.Errorf("column %d of %d (%s): %w", i+1, columns, col.name, err)
+		col, err := c.copyColumn(rows)
+		if err != nil {
+			return nil, fmt.Errorf("column %d of %d (%s): %w", i+1, columns, col.name, err)
 		}
+		all = append(all, col)
 	}
-	return nil
+	return all, nil
 }
 
 func (c *blockCopier) copyColumn(rows int) (col column, err error) {

@@ -3,8 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"io"
+	"net"
+	"slices"
 	"testing"
+
+	"github.com/ClickHouse/ch-go/proto"
 )
 
 // kinds are expressions whose types lie differently in a block.
@@ -45,7 +51,7 @@ func copyAll(block []byte, flagIn, flagOut bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.copyBlock(columns, rows); err != nil {
+	if _, err := c.copyBlock(columns, rows); err != nil {
 		return nil, err
 	}
 	rest, _ := c.from.Peek(1)
@@ -97,4 +103,43 @@ func FuzzBlocksNeverPanic(f *testing.F) {
 			t.Errorf("%d bytes were made of %d", len(same), len(block))
 		}
 	})
+}
+
+func TestAnAnswerBeginsWithItsColumnsAndNoRows(t *testing.T) {
+	s := openSession(t)
+	client, server := net.Pipe()
+	defer func() { _ = client.Close() }() // both are memory
+	c := &nativeConn{conn: server, revision: revision, types: map[string]columnType{}}
+	block := engineBlock(t, s, 3)
+	go func() {
+		_ = c.blocks(block, false, true) // a failure shows in what the client reads
+		_ = c.blocks(block, false, false)
+		_ = server.Close()
+	}()
+	in := bufio.NewReader(client)
+	var got []int
+	for {
+		code, err := binary.ReadUvarint(in)
+		if err != nil {
+			break
+		}
+		if name, err := binary.ReadUvarint(in); code != uint64(proto.ServerCodeData) || name != 0 || err != nil {
+			t.Fatalf("packet %d, a name of %d bytes, %v", code, name, err)
+		}
+		if err := skipBlockInfo(in); err != nil {
+			t.Fatal(err)
+		}
+		copier := blockCopier{from: in, to: bufio.NewWriter(io.Discard), flagIn: true}
+		columns, rows, err := copier.size()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if names, err := copier.copyBlock(columns, rows); err != nil || len(names) != len(kinds)+1 || names[1].name != "c1" || names[1].typ != "Int8" {
+			t.Fatalf("%v: %v", err, names)
+		}
+		got = append(got, rows)
+	}
+	if !slices.Equal(got, []int{0, 3, 3}) {
+		t.Errorf("the blocks have %v rows", got)
+	}
 }

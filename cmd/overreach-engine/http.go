@@ -6,7 +6,6 @@ import (
 	"compress/zlib"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,9 +13,11 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/ClickHouse/ch-go/compress"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 	"github.com/rs/zerolog"
@@ -132,6 +133,9 @@ func (h *httpHandler) query(r *http.Request, out *response) error {
 		out.ok()
 		return nil
 	}
+	if r.URL.Query().Get("compress") == "1" {
+		out.pack = compress.NewWriter(compress.LevelZero, compress.LZ4)
+	}
 	if err := h.engine.gate.allowSettings(req.settings); err != nil {
 		return err
 	}
@@ -185,9 +189,8 @@ func readRequest(r *http.Request) (request, error) {
 	if err != nil {
 		return req, err
 	}
-	if params.Get("compress") == "1" || params.Get("decompress") == "1" {
-		return req, exceptionf(codeNotImplemented, "NOT_IMPLEMENTED",
-			"The native compression of HTTP (compress, decompress) is not supported by overreach-engine; use Content-Encoding, or the native protocol.")
+	if params.Get("decompress") == "1" {
+		body = &frames{from: compress.NewReader(body)}
 	}
 	buffered := bufio.NewReaderSize(body, maxQuery)
 	req.body = buffered
@@ -232,6 +235,25 @@ func readRequest(r *http.Request) (request, error) {
 	req.format = firstOf(req.statement.format, r.Header.Get("X-ClickHouse-Format"), params.Get("default_format"), "TabSeparated")
 	req.settings = settingsOf(params)
 	return req, nil
+}
+
+// frames reads the native protocol's compression to its end: compress.Reader
+// wraps io.EOF in a text of its own, and gives the last frame again after it.
+type frames struct {
+	from *compress.Reader
+	err  error
+}
+
+func (f *frames) Read(p []byte) (n int, err error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	n, err = f.from.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = io.EOF
+	}
+	f.err = err
+	return n, err
 }
 
 func firstOf(all ...string) string {
@@ -354,6 +376,8 @@ type response struct {
 	format        string
 	read, written uint64 // rows, where they are known
 	begun         bool
+	// pack, where not nil, makes the frames of the native protocol of the bytes.
+	pack *compress.Writer
 }
 
 func (o *response) ok() {
@@ -366,8 +390,19 @@ func (o *response) write(data []byte) error {
 		o.begin(http.StatusOK, contentType(o.format))
 		o.w.Header().Set("X-ClickHouse-Format", o.format)
 	}
-	_, err := o.w.Write(data)
-	return err
+	if o.pack == nil {
+		_, err := o.w.Write(data)
+		return err
+	}
+	for piece := range slices.Chunk(data, frameSize) {
+		if err := o.pack.Compress(piece); err != nil {
+			return fmt.Errorf("compressing an answer: %w", err)
+		}
+		if _, err := o.w.Write(o.pack.Data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o *response) begin(status int, contentType string) {
@@ -377,14 +412,9 @@ func (o *response) begin(status int, contentType string) {
 	head.Set("X-ClickHouse-Server-Display-Name", "overreach-engine")
 	head.Set("X-ClickHouse-Timezone", "UTC")
 	head.Set("X-ClickHouse-Query-Id", rand.Text())
-	if o.read > 0 || o.written > 0 {
-		summary, err := json.Marshal(map[string]string{
-			"read_rows": strconv.FormatUint(o.read, 10), "written_rows": strconv.FormatUint(o.written, 10),
-		})
-		if err == nil {
-			head.Set("X-ClickHouse-Summary", string(summary))
-		}
-	}
+	// Clients expect all of its members; those that the library does not count are zero.
+	head.Set("X-ClickHouse-Summary", fmt.Sprintf(`{"read_rows":"%d","read_bytes":"0","written_rows":"%d","written_bytes":"0",`+
+		`"total_rows_to_read":"0","result_rows":"0","result_bytes":"0","elapsed_ns":"0"}`, o.read, o.written))
 	if status != http.StatusOK {
 		o.w.WriteHeader(status)
 	}

@@ -3,14 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -225,7 +223,8 @@ func (c *nativeConn) data(compressed bool, to *bufio.Writer) (name string, last 
 	if to == nil || n == 0 {
 		copier.to = bufio.NewWriter(io.Discard)
 	}
-	return name, false, copier.copyBlock(columns, n)
+	_, err = copier.copyBlock(columns, n)
+	return name, false, err
 }
 
 // squash makes one block of what one insert sends, in whatever pieces.
@@ -320,8 +319,9 @@ func (c *nativeConn) answer(st statement, compressed bool) error {
 	}
 	sent := false
 	send := func(data []byte) error {
+		first := !sent
 		sent = true
-		return c.blocks(data, compressed)
+		return c.blocks(data, compressed, first)
 	}
 	if st.streams() {
 		err := c.session.stream(query, "Native", send)
@@ -351,8 +351,9 @@ func (c *nativeConn) header(query string, compressed bool) error {
 	return c.flush()
 }
 
-// blocks sends blocks of FORMAT Native.
-func (c *nativeConn) blocks(data []byte, compressed bool) error {
+// blocks sends blocks of FORMAT Native. Before the first of an answer goes one
+// with its columns and no rows, from which some clients take names and types.
+func (c *nativeConn) blocks(data []byte, compressed, first bool) error {
 	from := bufio.NewReaderSize(bytes.NewReader(data), 1<<16)
 	for {
 		if _, err := from.Peek(1); err != nil {
@@ -370,12 +371,17 @@ func (c *nativeConn) blocks(data []byte, compressed bool) error {
 		if err != nil {
 			return err
 		}
-		if err := copier.copyBlock(columns, n); err != nil {
+		names, err := copier.copyBlock(columns, n)
+		if err != nil {
 			return err
 		}
 		if err := copier.to.Flush(); err != nil {
 			return err
 		}
+		if first && n > 0 {
+			c.block(emptyBlock(names, proto.FeatureCustomSerialization.In(c.revision)), compressed)
+		}
+		first = false
 		c.block(body.Bytes(), compressed)
 		if err := c.flush(); err != nil {
 			return err
@@ -455,71 +461,4 @@ func (c *nativeConn) flush() error {
 	}
 	c.out.Reset()
 	return err
-}
-
-// insertColumns are the columns that an INSERT's rows have, with the types of
-// the table. Without a list they are those that are stored and not computed.
-func (s *session) insertColumns(ins *insert) ([]column, error) {
-	all, err := s.describeAll("TABLE " + ins.table)
-	if err != nil {
-		return nil, err
-	}
-	var columns []column
-	if ins.columns == nil {
-		for _, col := range all {
-			if col.kind == "" || col.kind == "DEFAULT" {
-				columns = append(columns, col.column)
-			}
-		}
-		return columns, nil
-	}
-	for _, name := range ins.columns {
-		i := slices.IndexFunc(all, func(col described) bool { return col.name == name })
-		if i < 0 {
-			return nil, exceptionf(16, "NO_SUCH_COLUMN_IN_TABLE", "No such column %s in table %s.", name, ins.table)
-		}
-		columns = append(columns, all[i].column)
-	}
-	return columns, nil
-}
-
-func columnList(columns []column) string {
-	names := make([]string, len(columns))
-	for i, col := range columns {
-		names[i] = quoteName(col.name)
-	}
-	return "(" + strings.Join(names, ", ") + ")"
-}
-
-// described is a column as DESCRIBE tells it: kind is empty, DEFAULT,
-// MATERIALIZED, ALIAS or EPHEMERAL.
-type described struct {
-	column
-	kind string
-}
-
-func (s *session) describe(what string) ([]column, error) {
-	all, err := s.describeAll(what)
-	columns := make([]column, len(all))
-	for i, col := range all {
-		columns[i] = col.column
-	}
-	return columns, err
-}
-
-func (s *session) describeAll(what string) ([]described, error) {
-	result, err := s.run("DESCRIBE "+what, "JSONCompactEachRow")
-	defer result.free()
-	if err != nil {
-		return nil, err
-	}
-	var all []described
-	for line := range bytes.Lines(result.data()) {
-		var fields []string
-		if err := json.Unmarshal(line, &fields); err != nil || len(fields) < 3 {
-			return nil, fmt.Errorf("reading DESCRIBE %s: %q: %w", what, line, err)
-		}
-		all = append(all, described{column{fields[0], fields[1]}, fields[2]})
-	}
-	return all, nil
 }
