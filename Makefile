@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager promtool kafka test-containers security deploy release docs bench bench-nab bench-detect load torture python-client notebook mutate fuzz clean
+.PHONY: help demo quickstart-own test lint build engine alertmanager promtool kafka test-containers security deploy release docs bench bench-nab bench-detect load torture clients notebook mutate fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -78,8 +78,8 @@ bench-detect: ## Measure the detectors on simulated partners and write that sect
 load: engine kafka ## Measure memory, load and takeover on a real Kafka: TIME (default 10m), TIMES (34) the hostile events of make test
 	@scripts/load.sh
 
-python-client: build engine ## Read a finished run with clickhouse-connect, a client that is not ours
-	@scripts/check-python-client.sh
+clients: build engine ## Run the same statements with the clients that people use; needs Python 3.11, Java 17 and Maven
+	@scripts/clients/run.sh
 
 notebook: build engine ## Run the notebook on a small demo; needs Python 3.11 and 570 MB in .tools
 	@scripts/notebook.sh

@@ -74,3 +74,22 @@ func (s *session) describeAll(what string) ([]described, error) {
 	}
 	return all, nil
 }
+
+// noStates refuses columns with aggregate states in binary rows: no client can
+// tell where such a value ends.
+func (req request) noStates(s *session) error {
+	if !req.streams() || !strings.HasPrefix(req.format, "RowBinary") && req.format != "Native" {
+		return nil
+	}
+	columns, err := s.describe("(" + req.withoutFormat() + "\n)")
+	if err != nil {
+		return nil // the query itself says what is wrong, or cannot be described
+	}
+	for _, col := range columns {
+		if strings.Contains(strings.ReplaceAll(col.typ, "SimpleAggregateFunction(", ""), "AggregateFunction(") {
+			return exceptionf(codeNotImplemented, "NOT_IMPLEMENTED",
+				"Column %s is an aggregate state, %s, which clients cannot read: name the columns that you want, or finish the state (%s).", col.name, col.typ, "uniqMerge, sumMerge, finalizeAggregation")
+		}
+	}
+	return nil
+}

@@ -117,6 +117,7 @@ type request struct {
 	database string
 	format   string
 	settings []setting
+	whole    bool // the answer is sent when it is complete, with a summary that counts it
 }
 
 func (h *httpHandler) query(r *http.Request, out *response) error {
@@ -143,6 +144,10 @@ func (h *httpHandler) query(r *http.Request, out *response) error {
 		if err := h.engine.gate.allow(req.text); err != nil {
 			return err
 		}
+	}
+	if req.remembers() && r.URL.Query().Get("session_id") != "" {
+		return exceptionf(codeNotImplemented, "NOT_IMPLEMENTED",
+			"Over HTTP overreach-engine keeps nothing between two requests, so this %s would be forgotten: give settings with each query, and use the native protocol for temporary tables.", req.verb)
 	}
 	s, err := h.engine.open()
 	if err != nil {
@@ -234,6 +239,7 @@ func readRequest(r *http.Request) (request, error) {
 	}
 	req.format = firstOf(req.statement.format, r.Header.Get("X-ClickHouse-Format"), params.Get("default_format"), "TabSeparated")
 	req.settings = settingsOf(params)
+	req.whole = params.Get("wait_end_of_query") == "1"
 	return req, nil
 }
 
@@ -337,7 +343,7 @@ var pieceable = map[string]bool{
 
 // answer runs a statement and writes its result.
 func (req request) answer(s *session, out *response) error {
-	if req.streams() && pieceable[req.format] {
+	if req.streams() && pieceable[req.format] && !req.whole {
 		err := s.stream(req.text, req.format, out.write)
 		if !notStreamed(err) {
 			if err == nil && !out.begun && req.format == "Native" {
@@ -345,6 +351,9 @@ func (req request) answer(s *session, out *response) error {
 			}
 			return errors.Join(err, out.end(err))
 		}
+	}
+	if err := req.noStates(s); err != nil {
+		return err
 	}
 	result, err := s.run(req.text, req.format)
 	defer result.free()
@@ -358,11 +367,7 @@ func (req request) answer(s *session, out *response) error {
 // header writes the columns of a query without rows, which FORMAT Native
 // would not show.
 func (req request) header(s *session, out *response) error {
-	query := req.text
-	if req.statement.format != "" {
-		query = req.withoutFormat()
-	}
-	columns, err := s.describe("(" + query + "\n)")
+	columns, err := s.describe("(" + req.withoutFormat() + "\n)")
 	if err != nil {
 		return out.write(nil)
 	}
@@ -374,7 +379,7 @@ func (req request) header(s *session, out *response) error {
 type response struct {
 	w             http.ResponseWriter
 	format        string
-	read, written uint64 // rows, where they are known
+	read, written uint64 // rows of the answer and of an insert, where they are known
 	begun         bool
 	// pack, where not nil, makes the frames of the native protocol of the bytes.
 	pack *compress.Writer
@@ -412,9 +417,10 @@ func (o *response) begin(status int, contentType string) {
 	head.Set("X-ClickHouse-Server-Display-Name", "overreach-engine")
 	head.Set("X-ClickHouse-Timezone", "UTC")
 	head.Set("X-ClickHouse-Query-Id", rand.Text())
-	// Clients expect all of its members; those that the library does not count are zero.
-	head.Set("X-ClickHouse-Summary", fmt.Sprintf(`{"read_rows":"%d","read_bytes":"0","written_rows":"%d","written_bytes":"0",`+
-		`"total_rows_to_read":"0","result_rows":"0","result_bytes":"0","elapsed_ns":"0"}`, o.read, o.written))
+	// Clients expect all of its members; those that the library does not count are
+	// zero, and so are those of an answer that is sent while it is made.
+	head.Set("X-ClickHouse-Summary", fmt.Sprintf(`{"read_rows":"%[1]d","read_bytes":"0","written_rows":"%[2]d","written_bytes":"0",`+
+		`"total_rows_to_read":"0","result_rows":"%[1]d","result_bytes":"0","elapsed_ns":"0"}`, o.read, o.written))
 	if status != http.StatusOK {
 		o.w.WriteHeader(status)
 	}

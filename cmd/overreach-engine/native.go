@@ -186,7 +186,8 @@ func (c *nativeConn) query() error {
 func (c *nativeConn) noTables(compressed bool) error {
 	name, last, err := c.data(compressed, nil)
 	if err == nil && !last {
-		return fmt.Errorf("external tables (here %q) are not supported by overreach-engine", name)
+		return exceptionf(codeNotImplemented, "NOT_IMPLEMENTED",
+			"External tables (here %q) are not supported by overreach-engine: insert the rows into a temporary table, and name that.", name)
 	}
 	return err
 }

@@ -156,6 +156,12 @@ func (st statement) streams() bool {
 	return st.verb == "SELECT" || st.verb == "WITH" || st.verb == "(" || st.verb == "FROM"
 }
 
+// remembers tells that the statement is of use to later ones of its session alone.
+func (st statement) remembers() bool {
+	p := parser{query: st.text, tokens: tokens(st.text)}
+	return st.verb == "SET" || st.verb == "CREATE" && (p.is(1, "TEMPORARY") || p.is(1, "OR") && p.is(3, "TEMPORARY"))
+}
+
 // withoutFormat is the text without its FORMAT clause.
 func (st statement) withoutFormat() string {
 	return st.text[:st.formatFrom] + st.text[st.formatTo:]
