@@ -58,7 +58,7 @@ func TestHTTPSpeaksTheNativeCompression(t *testing.T) {
 	if err := pack.Compress([]byte("SELECT number FROM numbers(3) FORMAT CSV")); err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+addr+"/?compress=1&decompress=1", bytes.NewReader(pack.Data))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+addr+"/?compress=1&decompress=1&wait_end_of_query=1", bytes.NewReader(pack.Data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestHTTPSpeaksTheNativeCompression(t *testing.T) {
 		t.Errorf("status %d: %q (%v) of %q", resp.StatusCode, got, err, packed)
 	}
 	var summary map[string]string
-	if err := json.Unmarshal([]byte(resp.Header.Get("X-ClickHouse-Summary")), &summary); err != nil || summary["result_rows"] == "" || summary["elapsed_ns"] == "" {
+	if err := json.Unmarshal([]byte(resp.Header.Get("X-ClickHouse-Summary")), &summary); err != nil || summary["result_rows"] != "3" || summary["elapsed_ns"] == "" {
 		t.Errorf("the summary is %v (%v)", summary, err)
 	}
 }

@@ -79,7 +79,7 @@ func TestTheServersPathLeadsFromAnEmptyFolderToARunThatCounts(t *testing.T) {
 	stub(t, tools, "kcat", `cat '`+filepath.Join(tools, "sample")+`'`)
 	// The editor of the page's reader: addresses and registry in config.yaml, nothing in the draft.
 	stub(t, tools, "edit", `[ "$1" != config.yaml ] || sed -i -e 's/kafka-1:9092, kafka-2:9092/`+broker.Addr()+`/' -e 's/clickhouse-1:9000/`+address+
-		`/' -e 's/^registry: .*/registry: registry.yaml/' -e 's/^listen: .*/listen: `+freeAddress(t)+`/' config.yaml`)
+		`/' -e 's/^registry: .*/registry: registry.yaml/' -e 's/username: overreach/username: default/' -e 's/^listen: .*/listen: `+freeAddress(t)+`/' config.yaml`)
 	script := strings.Replace(blocks(chapter(t, "With your servers")), "bin/overreach run ", "bin/overreach run & ", 1) + `
 running=$!
 trap 'kill $running; wait $running' EXIT
