@@ -111,6 +111,9 @@ func (m *Metrics) begin(topics []Topic) {
 		for _, c := range []*prometheus.CounterVec{m.records, m.events, m.filtered, m.missing, m.passed} {
 			c.WithLabelValues(t.Name)
 		}
+		for _, kind := range kinds {
+			m.unreadable.WithLabelValues(t.Name, string(kind))
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ type partition struct {
 func (p *partition) run(ctx, write context.Context) {
 	defer p.metrics.keys.Delete(p.progress.labels())
 	defer p.fetch.drop()
+	p.metrics.stands.WithLabelValues(p.topic.Name, p.label).Set(0)
 	defer p.metrics.stands.DeleteLabelValues(p.topic.Name, p.label) // the next owner says whether it stands
 	err := p.work(ctx, write)
 	switch {

@@ -17,12 +17,12 @@ left_out() {
 }
 
 if command -v "$(go env CC)" >/dev/null 2>&1; then
-	CGO_ENABLED=1 go test -race -timeout 20m ./...
+	CGO_ENABLED=1 go test -race -timeout 40m ./...
 	echo "tests passed, watched by the race detector$(left_out)"
 elif [ -n "${CI:-}" ]; then
 	echo "test: no C compiler, so no race detector: in CI that is a failure" >&2
 	exit 1
 else
-	go test -timeout 20m ./...
+	go test -timeout 40m ./...
 	echo "tests passed; NOT watched by the race detector: it needs a C compiler ($(go env CC))$(left_out)"
 fi

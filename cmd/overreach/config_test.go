@@ -45,7 +45,7 @@ func TestWithoutAFileTheDefaultsHold(t *testing.T) {
 		Time:       TimeConfig{Lateness: Duration(5 * time.Minute), StalledAfter: Duration(10 * time.Minute), MinTime: 10957, MaxFuture: Duration(time.Hour)},
 		Batch:      BatchConfig{MaxEvents: 100000, MaxKeys: 50000},
 		Judge:      JudgeConfig{Interval: Duration(time.Second), MaxUnregistered: 1000, MaxApps: 100},
-		Alerts: AlertsConfig{MaxAge: Duration(dayLong), Group: Duration(10 * time.Minute), Resend: Duration(time.Minute),
+		Alerts: AlertsConfig{MaxAge: Duration(dayLong), Group: Duration(10 * time.Minute), MaxStrangers: 20, Resend: Duration(time.Minute),
 			Runbooks: "https://github.com/overreach/overreach/blob/main/"},
 		Retention: RetentionConfig{Raw: Duration(90 * dayLong), Minutes: Duration(15 * dayLong), Hours: Duration(400 * dayLong), Rejects: Duration(30 * dayLong)},
 		Listen:    "127.0.0.1:9464",
@@ -95,7 +95,7 @@ func TestEverySettingHasAVariable(t *testing.T) {
 		"kafka.start": "since:2018-11-05T00:00:00Z", "kafka.brokers": "a:1, b:2", "clickhouse.addresses": "c:3",
 		"kafka.tls.enabled": "true", "clickhouse.tls.enabled": "true", "kafka.sasl.mechanism": "PLAIN",
 		"alerts.alertmanager.urls": "http://d:4", "alerts.alertmanager.tls.enabled": "true", "alerts.runbooks": "https://e/",
-		"alerts.webhook.url": "https://f/", "alerts.webhook.tls.enabled": "true", "alerts.max_age": "7m",
+		"alerts.webhook.url": "https://f/", "alerts.webhook.tls.enabled": "true", "alerts.max_age": "7m", "time.stalled_after": "7m",
 		"time.min_time": "2001-02-03", "listen": ":1", "log.level": "warn", "log.format": "json",
 	}
 	env := map[string]string{}
@@ -168,8 +168,8 @@ func TestErrorsNameOriginValueLimitAndWayOut(t *testing.T) {
 		}
 	}
 	env := func(name, value string) map[string]string { return map[string]string{name: value} }
-	f("kafka: {goup: x}", nil, nil, `overreach.yaml:1: unknown field "goup": did you mean "group"? expected one of brokers, cluster, group, sasl, start, tls, topics`)
-	f("kafka: {password: x}", nil, nil, `overreach.yaml:1: unknown field "password": expected one of brokers, cluster, group, sasl, start, tls, topics`)
+	f("kafka: {goup: x}", nil, nil, `overreach.yaml:1: unknown field "goup": did you mean "group"? expected one of brokers, cluster, group, sasl, start, tls, topics, unreadable_after`)
+	f("kafka: {password: x}", nil, nil, `overreach.yaml:1: unknown field "password": expected one of brokers, cluster, group, sasl, start, tls, topics, unreadable_after`)
 	f("time: {lateness: 5}", nil, nil, `overreach.yaml:1: "5" is no duration: expected a number with a unit, as in 90d, 1d12h, 15m, 2s, 500ms`)
 	f("time: {stalled_after: 5s}", nil, nil, `overreach.yaml:1: time.stalled_after: 5s is out of range: expected 1m to 30d`)
 	f("time: {lateness: 2d}", nil, nil, `overreach.yaml:1: time.lateness: 2d is out of range: expected 0s to 1d`)

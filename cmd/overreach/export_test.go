@@ -237,7 +237,7 @@ func TestAnExportThatFailsLeavesWhatWasThere(t *testing.T) {
 		}
 	}
 	flags := exportFlags{out: out, force: true}
-	if err := export(t.Context(), &app{}, st, "breaks", flags); err == nil || !strings.Contains(err.Error(), "it breaks") {
+	if err := export(t.Context(), &app{}, st, "breaks", flags); err == nil || !strings.Contains(err.Error(), "code: 395, FUNCTION_THROW_IF") {
 		t.Errorf("an error in the middle ends it with %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
