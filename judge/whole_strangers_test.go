@@ -16,7 +16,7 @@ import (
 // or counted twice, is for this test.
 func TestStrangersPastTheMostThatAreNamedAreOneFinding(t *testing.T) {
 	t.Parallel()
-	onBoth(t, strangersPastTheMostThatAreNamedAreOneFinding)
+	inMaps(t, strangersPastTheMostThatAreNamedAreOneFinding)
 }
 
 func strangersPastTheMostThatAreNamedAreOneFinding(t *testing.T, e *engine) {

@@ -111,7 +111,7 @@ var few = []string{"small", "nearly", "granted-late", "between-grants", "ghost",
 
 func TestTheSameIsFoundHoweverTheLogIsCutAndWhoeverDies(t *testing.T) {
 	t.Parallel()
-	onBoth(t, theSameIsFoundHoweverTheLogIsCutAndWhoeverDies)
+	inMaps(t, theSameIsFoundHoweverTheLogIsCutAndWhoeverDies)
 }
 
 func theSameIsFoundHoweverTheLogIsCutAndWhoeverDies(t *testing.T, e *engine) {

@@ -111,7 +111,7 @@ func (r *run) send(n noise) {
 
 func TestNobodysClockChangesWhatIsFoundOfAnybodyElse(t *testing.T) {
 	t.Parallel()
-	onBoth(t, nobodysClockChangesWhatIsFoundOfAnybodyElse)
+	inMaps(t, nobodysClockChangesWhatIsFoundOfAnybodyElse)
 }
 
 func nobodysClockChangesWhatIsFoundOfAnybodyElse(t *testing.T, e *engine) {
@@ -160,7 +160,7 @@ func nobodysClockChangesWhatIsFoundOfAnybodyElse(t *testing.T, e *engine) {
 
 func TestADayInRandomOrderIsFoundAsOneInOrder(t *testing.T) {
 	t.Parallel()
-	onBoth(t, aDayInRandomOrderIsFoundAsOneInOrder)
+	inMaps(t, aDayInRandomOrderIsFoundAsOneInOrder)
 }
 
 func aDayInRandomOrderIsFoundAsOneInOrder(t *testing.T, e *engine) {

@@ -24,6 +24,7 @@ GRANT{cluster} SELECT ON {database}.alert_precision TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.coverage TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.deliveries TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.duplicate_ids TO overreach_reader;
+GRANT{cluster} SELECT ON {database}.files TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.finding_actions TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.finding_changes TO overreach_reader;
 GRANT{cluster} SELECT ON {database}.finding_delays TO overreach_reader;
