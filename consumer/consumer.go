@@ -126,7 +126,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		case err == nil:
 			joined = true
 			c.kafka.answered(&c.joining)
-			stale, err := c.reopen(ctx)
+			stale, err := c.reopen(ctx, generation)
 			if ctx.Err() != nil {
 				return nil
 			}

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -141,6 +142,33 @@ func TestAPartitionThatIsTakenOverWhileClickHouseIsAwayIsMeasuredByTheGroupsOffs
 	waitFor(t, "the loss to be said", func() bool {
 		return strings.Contains(r.log.String(), `"lost":100`) && strings.Contains(r.log.String(), "the group's offset")
 	})
+}
+
+func TestAGenerationThatBeginsWhileClickHouseIsAwayIsMeasuredBeforeItIsServed(t *testing.T) {
+	const first = "partition=0,topic=access"
+	addr := broker(t, kfake.SeedTopics(1, "access"))
+	produce(t, addr, 0, 0, jsonOf(someEvents(300))...)
+	m, cfg := newMemory(), testConfig(addr, "access")
+	r := start(t, cfg, m)
+	r.countedTo(t, m)
+	r.stop()
+	produce(t, addr, 0, 0, jsonOf(someEvents(700))...)
+
+	asked := 0
+	cfg.Streams = func(_ context.Context, now []Stream) ([]Stream, error) {
+		if asked++; asked > 1 { // the first answer is needed to start at all
+			return nil, errors.New("no answer")
+		}
+		return now, nil
+	}
+	r = start(t, cfg, m)
+	becomes(t, "lag", r.metrics.lag, first, 700)
+	deleteRecords(t, addr, 400)
+	becomes(t, "headroom", r.metrics.headroom, first, -100)
+	waitFor(t, "the loss to be said", func() bool { return strings.Contains(r.log.String(), `"lost":100`) })
+	if stalls := r.Report().Stalls; len(stalls) != 1 || stalls[0].Why != "waits for ClickHouse: other" {
+		t.Errorf("what stands still is %+v", stalls)
+	}
 }
 
 func TestALoopThatHangsWithoutAnErrorIsSaidToStandStill(t *testing.T) {
