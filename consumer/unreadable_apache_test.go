@@ -3,7 +3,6 @@ package consumer
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"slices"
 	"strings"
 	"testing"
@@ -15,10 +14,7 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-const (
-	firstSegment = "00000000000000000000.log"
-	batchEvents  = 100 // of each batch that the test below writes
-)
+const batchEvents = 100 // of each batch that the test below writes
 
 // damage is what a faulty disk does to one topic's first segment, and what is to
 // be found there.
@@ -26,47 +22,40 @@ type damage struct {
 	topic       string
 	compression kafka.Compression
 	batches     int
-	do          func(log []byte, at func(offset int64) []byte) // at returns a batch's bytes in it
+	do          func(at func(offset int64) kafkatest.Batch, last kafkatest.Batch) // last is the segment's
 	from, to    int64
 	why         kind
 }
 
-// seal makes a batch's CRC right again.
-func seal(b []byte) {
-	binary.BigEndian.PutUint32(b[crcStart-4:], crc32.Checksum(b[crcStart:], castagnoli))
-}
-
-// lastOfSegment returns the base offset of the last batch.
-func lastOfSegment(log []byte) (base int64) {
-	for len(log) > 0 {
-		base = int64(binary.BigEndian.Uint64(log))
-		log = log[batchPrefix+binary.BigEndian.Uint32(log[8:]):]
-	}
-	return base
-}
-
 var damages = []*damage{
 	{topic: "crc", batches: 20, from: 1000, to: 1100, why: badCRC,
-		do: func(_ []byte, at func(int64) []byte) { at(1000)[batchHeader+300] ^= 1 }},
+		do: func(at func(int64) kafkatest.Batch, _ kafkatest.Batch) { at(1000)[batchHeader+300] ^= 1 }},
 	{topic: "codec", batches: 20, compression: kafka.Lz4, from: 1000, to: 1100, why: badCompression,
-		do: func(_ []byte, at func(int64) []byte) { b := at(1000); clear(b[batchHeader:]); seal(b) }},
+		do: func(at func(int64) kafkatest.Batch, _ kafkatest.Batch) {
+			b := at(1000)
+			clear(b[batchHeader:])
+			b.Seal()
+		}},
 	{topic: "structure", batches: 20, from: 1001, to: 1100, why: badBatch, // the first record of the batch is whole
-		do: func(_ []byte, at func(int64) []byte) {
+		do: func(at func(int64) kafkatest.Batch, _ kafkatest.Batch) {
 			b := at(1000)
 			length, n := binary.Varint(b[batchHeader:])
 			b[batchHeader+n+int(length)] = 1 // the second record has a negative length
-			seal(b)
+			b.Seal()
 		}},
 	{topic: "two-in-a-row", batches: 20, from: 1000, to: 1200, why: badCRC,
-		do: func(_ []byte, at func(int64) []byte) { at(1000)[batchHeader+300] ^= 1; at(1100)[batchHeader+300] ^= 1 }},
+		do: func(at func(int64) kafkatest.Batch, _ kafkatest.Batch) {
+			at(1000)[batchHeader+300] ^= 1
+			at(1100)[batchHeader+300] ^= 1
+		}},
 	{topic: "length", batches: 20, from: 1000, to: 1100, why: badBatch, // the broker itself cannot read there
-		do: func(_ []byte, at func(int64) []byte) { binary.BigEndian.PutUint32(at(1000)[8:], 3) }},
+		do: func(at func(int64) kafkatest.Batch, _ kafkatest.Batch) { binary.BigEndian.PutUint32(at(1000)[8:], 3) }},
 	{topic: "end-of-segment", batches: 70, why: badCRC, // it rolls at a megabyte, the least that Kafka takes
-		do: func(log []byte, at func(int64) []byte) { at(lastOfSegment(log))[batchHeader+300] ^= 1 }},
+		do: func(_ func(int64) kafkatest.Batch, last kafkatest.Batch) { last[batchHeader+300] ^= 1 }},
 	{topic: "end-of-segment-header", batches: 70, why: badCRC, // and where the batch ends, its header does not say
-		do: func(log []byte, at func(int64) []byte) { at(lastOfSegment(log))[crcStart+5] ^= 7 }},
+		do: func(_ func(int64) kafkatest.Batch, last kafkatest.Batch) { last[crcStart+5] ^= 7 }},
 	{topic: "end-of-log", batches: 10, from: 900, to: 1000, why: badCRC,
-		do: func(_ []byte, at func(int64) []byte) { at(900)[batchHeader+300] ^= 1 }},
+		do: func(at func(int64) kafkatest.Batch, _ kafkatest.Batch) { at(900)[batchHeader+300] ^= 1 }},
 }
 
 // TestWhatCannotBeDecodedIsSaidAndPassed alters files of a real broker between a
@@ -93,22 +82,16 @@ func TestWhatCannotBeDecodedIsSaidAndPassed(t *testing.T) {
 	c.Stop(0)
 	whole := map[string][]byte{}
 	for _, d := range damages {
-		c.Alter(0, d.topic+"-0/"+firstSegment, func(log []byte) []byte {
+		c.Alter(0, kafkatest.Segment(d.topic, 0, 0), func(log []byte) []byte {
 			whole[d.topic] = slices.Clone(log)
-			at := func(offset int64) []byte {
-				for b := log; ; {
-					length := batchPrefix + int(binary.BigEndian.Uint32(b[8:]))
-					if int64(binary.BigEndian.Uint64(b)) == offset {
-						return b[:length]
-					}
-					b = b[length:]
-				}
-			}
+			batches := kafkatest.Batches(log)
+			last := batches[len(batches)-1]
 			if d.to == 0 {
-				d.from = lastOfSegment(log)
-				d.to = d.from + batchEvents
+				d.from, d.to = last.Offsets()
 			}
-			d.do(log, at)
+			d.do(func(offset int64) kafkatest.Batch {
+				return batches[slices.IndexFunc(batches, func(b kafkatest.Batch) bool { from, _ := b.Offsets(); return from == offset })]
+			}, last)
 			return log
 		})
 	}
@@ -145,7 +128,7 @@ func TestWhatCannotBeDecodedIsSaidAndPassed(t *testing.T) {
 		r := start(t, cfg, m)
 		waitFor(t, "the line that says so", func() bool { return strings.Contains(r.log.String(), "cannot be decoded") })
 		c.Stop(0)
-		c.Alter(0, d.topic+"-0/"+firstSegment, func([]byte) []byte { return whole[d.topic] })
+		c.Alter(0, kafkatest.Segment(d.topic, 0, 0), func([]byte) []byte { return whole[d.topic] })
 		c.Restart(0)
 		c.AwaitBrokers()
 		r.countedTo(t, m)

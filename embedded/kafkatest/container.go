@@ -130,19 +130,21 @@ func (b *inContainer) tool(class string, args []string) (string, error) {
 	return string(said), err
 }
 
-func (b *inContainer) alter(file string, change func([]byte) []byte) error {
+func (b *inContainer) read(file string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(b.t.Context(), imageTimeout)
 	defer cancel()
-	file = b.plan.data(file)
-	from, err := b.made.CopyFileFromContainer(ctx, file)
+	from, err := b.made.CopyFileFromContainer(ctx, b.plan.data(file))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	before, err := io.ReadAll(from)
-	if err := errors.Join(err, from.Close()); err != nil {
-		return err
-	}
-	return b.made.CopyToContainer(ctx, change(before), file, 0o644)
+	all, err := io.ReadAll(from)
+	return all, errors.Join(err, from.Close())
+}
+
+func (b *inContainer) write(file string, all []byte) error {
+	ctx, cancel := context.WithTimeout(b.t.Context(), imageTimeout)
+	defer cancel()
+	return b.made.CopyToContainer(ctx, all, b.plan.data(file), 0o644)
 }
 
 func (b *inContainer) cleanUp() {

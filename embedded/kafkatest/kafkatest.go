@@ -55,8 +55,9 @@ type broker interface {
 	end(atOnce bool) error
 	// tool runs a class of Kafka's own tools to its end.
 	tool(class string, args []string) (said string, err error)
-	// alter changes a file while it is stopped.
-	alter(file string, change func([]byte) []byte) error
+	// read and write read and write a whole file of its data while it is stopped.
+	read(file string) ([]byte, error)
+	write(file string, all []byte) error
 	// cleanUp ends it with the test, and shows its log where that failed.
 	cleanUp()
 }
@@ -222,7 +223,12 @@ func (c *Cluster) Restart(broker int) {
 // disk does: file is one of a partition's, as in "access-0/00000000000000000000.log".
 func (c *Cluster) Alter(broker int, file string, change func([]byte) []byte) {
 	c.t.Helper()
-	if err := c.brokers[broker].alter(file, change); err != nil {
+	b := c.brokers[broker]
+	all, err := b.read(file)
+	if err == nil {
+		err = b.write(file, change(all))
+	}
+	if err != nil {
 		c.t.Fatalf("altering %s of broker %d: %v", file, broker+1, err)
 	}
 }

@@ -105,13 +105,10 @@ func (p *process) tool(class string, args []string) (string, error) {
 	return said.String(), err
 }
 
-func (p *process) alter(file string, change func([]byte) []byte) error {
-	file = p.plan.data(file)
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, change(b), 0o600)
+func (p *process) read(file string) ([]byte, error) { return os.ReadFile(p.plan.data(file)) }
+
+func (p *process) write(file string, b []byte) error {
+	return os.WriteFile(p.plan.data(file), b, 0o600)
 }
 
 func (p *process) cleanUp() {
