@@ -94,6 +94,10 @@ func (r *round) judgeTouched(ctx context.Context, tier schema.Tier, minutes []in
 // judgeDays judges what was active on the days, in slices of event time, oldest
 // first.
 func (r *round) judgeDays(ctx context.Context, p pass, days []schema.Day, minutes []int64) error {
+	days, err := r.used(ctx, days)
+	if err != nil {
+		return err
+	}
 	for chunk := range slices.Chunk(days, daysASlice) {
 		activities, err := r.active(ctx, p.tier, chunk, minutes)
 		if err != nil {
@@ -114,6 +118,25 @@ func (r *round) judgeDays(ctx context.Context, p pass, days []schema.Day, minute
 		}
 	}
 	return nil
+}
+
+// used leaves out of many days those on which nothing was counted: nobody was active
+// on them. One event whose clock was never set makes the log decades long.
+func (r *round) used(ctx context.Context, days []schema.Day) ([]schema.Day, error) {
+	if len(days) <= daysASlice {
+		return days, nil
+	}
+	cells, err := r.judge.store.Usage(ctx, schema.UsageQuery{
+		Resolution: schema.Daily, From: days[0].Second(), To: (days[len(days)-1] + 1).Second(), NotPartners: []string{}, ByBucket: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading on which days anything was counted: %w", err)
+	}
+	counted := map[schema.Day]bool{}
+	for _, c := range cells {
+		counted[schema.DayOfSecond(c.Bucket)] = true
+	}
+	return slices.DeleteFunc(days, func(d schema.Day) bool { return !counted[d] }), nil
 }
 
 // judgeFound judges the keys of findings that may have ended.
