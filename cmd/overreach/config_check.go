@@ -96,7 +96,7 @@ func (c *Config) Validate(origins Origins) error {
 
 	p.duration("kafka.unreadable_after", c.Kafka.UnreadableAfter, 0, 30*dayLong)
 	p.duration("time.lateness", c.Time.Lateness, 0, dayLong)
-	p.duration("time.stalled_after", c.Time.StalledAfter, time.Minute, 30*dayLong)
+	p.duration("time.stalled_after", c.Time.StalledAfter, leastStalledAfter, 30*dayLong)
 	p.duration("time.max_future", c.Time.MaxFuture, 0, 30*dayLong)
 	p.number("batch.max_events", c.Batch.MaxEvents, 1, 1_000_000)
 	p.number("batch.max_keys", c.Batch.MaxKeys, 1, 1_000_000)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -82,9 +83,19 @@ func (p *program) within(long time.Duration, what string, holds func() bool) {
 // bytes.
 func (p *program) resident() (now, peak int64) {
 	p.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.process.Process.Pid))
+	now, peak, err := residentOf(p.process.Process.Pid)
 	if err != nil {
 		p.t.Fatal(err)
+	}
+	return now, peak
+}
+
+// residentOf is how much memory a process has resident now, and had at most, in
+// bytes.
+func residentOf(pid int) (now, peak int64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, 0, err
 	}
 	for line := range strings.Lines(string(text)) {
 		for prefix, into := range map[string]*int64{"VmRSS:": &now, "VmHWM:": &peak} {
@@ -94,15 +105,15 @@ func (p *program) resident() (now, peak int64) {
 			}
 			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
 			if err != nil {
-				p.t.Fatal(err)
+				return 0, 0, err
 			}
 			*into = kb << 10
 		}
 	}
 	if now == 0 || peak == 0 {
-		p.t.Fatal("the kernel does not say how much memory the program has")
+		return 0, 0, errors.New("the kernel does not say how much memory the program has")
 	}
-	return now, peak
+	return now, peak, nil
 }
 
 // peak is the most memory that the program has had resident so far, in bytes.

@@ -11,13 +11,6 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// readyGrace is how long something may stand still before the instance is not ready.
-// After a restart of ClickHouse or Kafka that takes seconds, a call is made again
-// within 15 s (the longest wait between two attempts), so that one that fails for
-// 30 s has met an outage and no restart. It is also more than a rebalance of the
-// group takes where a member has died (10 s).
-const readyGrace = 30 * time.Second
-
 // ready says how this instance does its work, or reports what of it stands still.
 func (s *service) ready(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)

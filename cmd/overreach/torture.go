@@ -17,11 +17,14 @@ import (
 	"github.com/overreach/overreach/notify"
 )
 
-// The program that the kill test builds judges days sooner, so that a run takes
-// no minutes to drain, and dies where it is told to.
+// The program that the kill test builds dies where it is told to. It judges days
+// sooner, so that a run takes no minutes to drain, says sooner that it is not ready,
+// and may leave out sooner what stands still.
 const (
-	hourEvery = 2 * time.Second
-	dayEvery  = 4 * time.Second
+	hourEvery         = 2 * time.Second
+	dayEvery          = 4 * time.Second
+	readyGrace        = 4 * time.Second
+	leastStalledAfter = time.Second
 )
 
 // envDieAt names a point between two steps, and which coming to it is the last,

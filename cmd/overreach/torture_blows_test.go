@@ -28,6 +28,8 @@ func (m *torment) allBlows() []blow {
 		{"answers dropped", m.toxic(1500*time.Millisecond, `{"type": "timeout", "attributes": {"timeout": 700}}`)},
 		{"connections cut at the answer", m.toxic(1500*time.Millisecond, `{"type": "limit_data", "attributes": {"bytes": 1}}`)},
 		{"connections refused", m.refuse},
+		{"batch damaged", m.damage}, {"batch damaged, passed by command", m.damageAndSkip},
+		{"ClickHouse away, Kafka goes on", m.clickHouseAway},
 	}
 	if m.disk != nil {
 		all = append(all, blow{"disk full", m.fillDisk})
@@ -154,6 +156,16 @@ func (m *torment) forget(i int) {
 	m.instances[i] = m.launch(m.config(), fmt.Sprintf("%s:%d", point, 1+m.random.IntN(10)))
 	m.awaitDeath(m.instances[i])
 	m.buried(m.instances[i])
+	m.alone(i, func() {
+		time.Sleep(300 * time.Millisecond) // what was sent has arrived
+		if err := m.forgetTokens(); err != nil {
+			m.t.Errorf("forgetting the tokens: %v", err)
+		}
+	})
+}
+
+// alone does something while no instance lives but the one that it starts itself.
+func (m *torment) alone(i int, f func()) {
 	others := func(f func(j int)) {
 		for j := range m.instances {
 			if j != i {
@@ -165,9 +177,6 @@ func (m *torment) forget(i int) {
 		m.instances[j].kill()
 		m.buried(m.instances[j])
 	})
-	time.Sleep(300 * time.Millisecond) // what was sent has arrived
-	if err := m.forgetTokens(); err != nil {
-		m.t.Errorf("forgetting the tokens: %v", err)
-	}
+	f()
 	others(func(j int) { m.instances[j] = m.launch(m.config(), m.nextPoint()) })
 }

@@ -18,7 +18,7 @@ func TestFindingsAreTheSameHoweverManyProcessesShareTheLog(t *testing.T) {
 	var first []string
 	for _, procs := range tortureGroups() {
 		d := w.newDatabase(fmt.Sprintf("by_%d", procs))
-		config := d.config(w.engineAt.NativeAddr, w.kafka.Addrs()[0], 0)
+		config := d.config(w.engineAt.NativeAddr, w.kafka.Addrs()[0], 0, tortureUnreadable)
 		var instances []*instance
 		for range procs {
 			instances = append(instances, d.launch(config, ""))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,9 +14,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// torturePartitions is how many partitions the kill test's topic has. Events go
-// to them by their subject, so that every partner is on every one.
-const torturePartitions = 8
+// The partitions of the kill test's topic. Events go to the first of them by their
+// subject, so that every partner is on every one; the last two stand still, each
+// in its own way, though records keep coming.
+const (
+	tortureBusy       = 8
+	tortureRejected   = tortureBusy     // nothing in it is an event
+	tortureStill      = tortureBusy + 1 // all its events bear tortureStillTime
+	torturePartitions = tortureBusy + 2
+)
+
+const tortureTime = "2006-01-02T15:04:05.000Z"
+
+// tortureStillTime is what a clock says that somebody never set.
+var tortureStillTime = time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC)
 
 // tortureEvent is a record of the kill test as its producer knows it: an event,
 // or what must become a reject.
@@ -30,8 +42,11 @@ type tortureEvent struct {
 	Actor      string `json:"actor,omitempty"`
 	Status     int    `json:"status,omitempty"`
 
-	at     int64  // milliseconds
-	reject string // why it is none; empty: it is an event
+	at         int64  // milliseconds
+	reject     string // why it is none; empty: it is an event
+	size       int    // bytes that it is made long to with spaces; 0: as it is
+	partition  int32
+	unreadable bool // Kafka's file holds it damaged
 }
 
 // attempt reports whether the call was refused.
@@ -49,10 +64,14 @@ type tortureLog struct {
 	from   time.Time // of the first event
 	n      int
 	client *kgo.Client
+	packed []*kgo.Client // one for each codec, which send large records
 	topic  string
 
-	mu     sync.Mutex
-	placed map[place]tortureEvent
+	sending sync.Mutex // of who makes and sends records
+	mu      sync.Mutex
+	placed  map[place]tortureEvent
+	files   [torturePartitions]int64 // where each partition's last file begins, an offset
+	damage  map[string]int           // how many batches are damaged, by the kind that overreach gives it
 }
 
 // span is the event time that a log goes over, again and again: the second time
@@ -68,7 +87,7 @@ func newTortureLog(t *testing.T, seed uint64, addrs []string, topic string) *tor
 	t.Cleanup(client.Close)
 	return &tortureLog{
 		random: rand.New(rand.NewPCG(seed, 1)), from: time.Now().UTC().Truncate(24 * time.Hour).Add(-tortureSpan),
-		client: client, topic: topic, placed: map[place]tortureEvent{},
+		client: client, packed: packingClients(t, addrs), topic: topic, placed: map[place]tortureEvent{}, damage: map[string]int{},
 	}
 }
 
@@ -103,7 +122,17 @@ func (l *tortureLog) next() tortureEvent {
 	if r.IntN(10) == 0 {
 		e.Status = []int{200, 403, 404, 500}[r.IntN(4)]
 	}
-	switch r.IntN(100) {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(e.Subject)) // a hash never fails
+	e.partition = int32(h.Sum32() % tortureBusy)
+	why := r.IntN(100)
+	switch r.IntN(24) {
+	case 0:
+		e.partition, why = tortureRejected, why%4
+	case 1:
+		e.partition, why, when = tortureStill, -1, tortureStillTime
+	}
+	switch why {
 	case 0:
 		e.reject, e.Partner = "missing_member", ""
 	case 1:
@@ -113,28 +142,49 @@ func (l *tortureLog) next() tortureEvent {
 	case 3:
 		e.reject = "not_json"
 	}
-	e.at, e.Time = when.UnixMilli(), when.Format("2006-01-02T15:04:05.000Z")
+	e.at, e.Time = when.UnixMilli(), when.Format(tortureTime)
 	return e
+}
+
+// value is what Kafka is sent.
+func (e *tortureEvent) value() ([]byte, error) {
+	value, err := json.Marshal(e)
+	if e.reject == "not_json" {
+		value = value[:len(value)-2]
+	}
+	if n := e.size - len(value); n > 0 {
+		value = append(value, bytes.Repeat([]byte(" "), n)...)
+	}
+	return value, err
 }
 
 // produce sends n records and waits until Kafka has them all.
 func (l *tortureLog) produce(ctx context.Context, n int) error {
+	l.sending.Lock()
+	defer l.sending.Unlock()
+	return l.send(ctx, l.client, l.some(n))
+}
+
+// some makes n records. Whoever calls it holds sending.
+func (l *tortureLog) some(n int) []tortureEvent {
+	events := make([]tortureEvent, n)
+	for i := range events {
+		events[i] = l.next()
+	}
+	return events
+}
+
+// send sends records and waits until Kafka has them all.
+func (l *tortureLog) send(ctx context.Context, client *kgo.Client, events []tortureEvent) error {
 	var wait sync.WaitGroup
 	var failed error
-	for range n {
-		e := l.next()
-		value, err := json.Marshal(e)
+	for _, e := range events {
+		value, err := e.value()
 		if err != nil {
 			return err
 		}
-		if e.reject == "not_json" {
-			value = value[:len(value)-2]
-		}
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(e.Subject)) // a hash never fails
-		record := &kgo.Record{Topic: l.topic, Partition: int32(h.Sum32() % torturePartitions), Value: value}
 		wait.Add(1)
-		l.client.Produce(ctx, record, func(r *kgo.Record, err error) {
+		client.Produce(ctx, &kgo.Record{Topic: l.topic, Partition: e.partition, Value: value}, func(r *kgo.Record, err error) {
 			defer wait.Done()
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -152,23 +202,31 @@ func (l *tortureLog) produce(ctx context.Context, n int) error {
 // run produces until ctx ends, in bursts, so that partitions fall idle between
 // them too. What was begun is finished.
 func (l *tortureLog) run(ctx context.Context, burst int) error {
-	for ctx.Err() == nil {
+	for n := 0; ctx.Err() == nil; n++ {
+		if err := l.produceLarge(context.WithoutCancel(ctx), n); err != nil {
+			return err
+		}
 		for range 10 {
 			if err := l.produce(context.WithoutCancel(ctx), burst); err != nil {
 				return err
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
-		time.Sleep(time.Duration(300+l.random.IntN(900)) * time.Millisecond)
+		time.Sleep(time.Duration(300+rand.IntN(900)) * time.Millisecond) //nolint:gosec // it is no secret
 	}
 	return nil
 }
 
+// counts reports whether it is an event that can be read.
+func (e *tortureEvent) counts() bool { return e.reject == "" && !e.unreadable }
+
 // ends are the partitions' end offsets, and the time of the latest event.
 func (l *tortureLog) ends() (ends [torturePartitions]int64, latest int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for p, e := range l.placed {
 		ends[p.partition] = max(ends[p.partition], p.offset+1)
-		if e.reject == "" {
+		if e.counts() {
 			latest = max(latest, e.at)
 		}
 	}

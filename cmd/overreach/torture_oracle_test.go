@@ -46,12 +46,16 @@ func (l *tortureLog) differences(ask func(string) ([]string, error)) []string {
 		return cmp.Or(cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
 	})
 	var raw, rejects []string
-	var events [torturePartitions]int
+	var events, unreadable [torturePartitions]int64
 	cells := map[cellKey]*cellSums{}
 	readings, odd := readingsOf(ask)
 	all = append(all, odd...)
 	for _, p := range places {
 		e := l.placed[p]
+		if e.unreadable {
+			unreadable[p.partition]++
+			continue
+		}
 		if e.reject != "" {
 			rejects = append(rejects, fmt.Sprintf("%d\t%d\t0\t%s", p.partition, p.offset, e.reject))
 			continue
@@ -89,9 +93,10 @@ func (l *tortureLog) differences(ask func(string) ([]string, error)) []string {
 	ends, _ := l.ends()
 	var coverage []string
 	for p, end := range ends {
-		coverage = append(coverage, fmt.Sprintf("%d\t0\t%d\t%d\t0\t%d\t%d\t0", p, end, end, events[p], end-int64(events[p])))
+		coverage = append(coverage, fmt.Sprintf("%d\t0\t%d\t%d\t0\t%d\t%d\t0\t%d",
+			p, end, end-unreadable[p], events[p], end-unreadable[p]-events[p], unreadable[p]))
 	}
-	compare("coverage", "SELECT partition, from_offset, to_offset, records, missing, events, rejected, filtered FROM coverage ORDER BY partition", coverage)
+	compare("coverage", "SELECT partition, from_offset, to_offset, records, missing, events, rejected, filtered, unreadable FROM coverage ORDER BY partition", coverage)
 	return append(all, cellDifferences(ask, cells)...)
 }
 
@@ -228,12 +233,6 @@ func lineDifferences(what string, got, want []string) []string {
 		all = append(all, what+": the same lines in another order")
 	}
 	return all
-}
-
-// findingsOf returns what a database's log half of findings says, a line each.
-// What is withdrawn never followed from the whole log.
-func findingsOf(ask func(string) ([]string, error)) ([]string, error) {
-	return ask("SELECT * EXCEPT (offsets, registry_ordinal, watermark) FROM findings_log FINAL WHERE state != 'withdrawn' ORDER BY id")
 }
 
 // tellingDifferences compares what was told with the findings: each finding is

@@ -25,6 +25,7 @@ type torment struct {
 	random    *rand.Rand
 	instances []*instance
 	configs   [2]string      // a reading of the log each
+	patient   [2]string      // the same, which pass what they cannot decode by command alone
 	reading   int            // of those that start now
 	points    []string       // all of them
 	left      []string       // those that are still to be named
@@ -32,7 +33,8 @@ type torment struct {
 	kills     int
 	rows      int            // that the engine had when it was last asked
 	blows     map[string]int // what was done beside killing
-	failed    []string       // what no instance should have said
+	peak      int64          // of the memory that an instance had resident, bytes
+	failed    []string       // what no instance should have said or done
 }
 
 // drainWithin is how long all may take to be counted, judged and told in the end: a
@@ -47,7 +49,8 @@ func TestNothingIsLostAndNothingIsTwiceWhateverDies(t *testing.T) {
 		database: d, random: rand.New(rand.NewPCG(*tortureSeed, 2)), points: w.points(), diedAt: map[string]int{}, blows: map[string]int{},
 	}
 	for i := range m.configs {
-		m.configs[i] = d.config(w.toClickHouse.Listen, w.toKafka.Listen, i)
+		m.configs[i] = d.config(w.toClickHouse.Listen, w.toKafka.Listen, i, tortureUnreadable)
+		m.patient[i] = d.config(w.toClickHouse.Listen, w.toKafka.Listen, i, 0)
 	}
 
 	producing, stop := context.WithCancel(t.Context())
@@ -61,12 +64,17 @@ func TestNothingIsLostAndNothingIsTwiceWhateverDies(t *testing.T) {
 
 	t.Logf("tormented after %s", time.Since(began).Round(time.Second))
 	var all []string
+	if err := d.waitsForNobody(m.tend); err != nil {
+		all = append(all, err.Error())
+	}
+	t.Logf("judged beside what stands still after %s", time.Since(began).Round(time.Second))
 	if err := d.drained(drainWithin, m.tend); err != nil {
 		all = append(all, err.Error())
 	}
 	t.Logf("drained after %s", time.Since(began).Round(time.Second))
 	for _, p := range m.instances {
 		p.kill()
+		m.tooMuch(p)
 		if t.Failed() || len(all) > 0 {
 			t.Logf("an instance logged:\n%s", p.stderr.String())
 		}
@@ -79,6 +87,11 @@ func TestNothingIsLostAndNothingIsTwiceWhateverDies(t *testing.T) {
 		for _, p := range m.points {
 			if m.diedAt[p] == 0 {
 				t.Errorf("nobody died at %s", p)
+			}
+		}
+		for _, b := range m.allBlows() {
+			if m.blows[b.name] == 0 {
+				t.Errorf("there was no blow %q", b.name)
 			}
 		}
 	}
@@ -97,6 +110,7 @@ func TestNothingIsLostAndNothingIsTwiceWhateverDies(t *testing.T) {
 	if rows, err := d.ask("SELECT count(), countIf(mixed) FROM (SELECT max(mixed) AS mixed FROM usage WHERE kind = 'range' GROUP BY partition, from_offset)"); err == nil {
 		t.Logf("batches, and those that two readings share: %s", strings.Join(rows, ""))
 	}
+	t.Logf("damaged: %v; %d MB were resident at most", m.log.damage, m.peak>>20)
 	t.Logf("seed %d, %d processes; died at %v; beside: %v", *tortureSeed, *tortureProcs, m.diedAt, m.blows)
 	t.Log(line)
 	if *tortureSay != "" {
@@ -114,12 +128,13 @@ func (m *torment) unlikeUntouched() []string {
 		return []string{err.Error()}
 	}
 	d := m.newDatabase("untouched")
-	p := d.launch(d.config(m.engineAt.NativeAddr, m.kafka.Addrs()[0], 0), "")
+	p := d.launch(d.config(m.engineAt.NativeAddr, m.kafka.Addrs()[0], 0, tortureUnreadable), "")
 	if err := d.drained(drainWithin, func() {}); err != nil {
 		m.t.Logf("the untouched one logged:\n%s", p.stderr.String())
 		return []string{"untouched: " + err.Error()}
 	}
 	p.kill()
+	m.tooMuch(p)
 	want, err := findingsOf(d.ask)
 	if err != nil {
 		return []string{err.Error()}
@@ -145,11 +160,12 @@ func (m *torment) tend() {
 func (m *torment) torment(kills, procs int) {
 	blows := m.allBlows()
 	var order []int
+	struck := 0
 	for range procs {
 		m.instances = append(m.instances, m.launch(m.config(), m.nextPoint()))
 	}
 	began := time.Now()
-	for n := 0; m.kills < kills || n < 3*kills && len(m.diedAt) < len(m.points); n++ {
+	for n := 0; m.kills < kills || n < 3*kills && (len(m.diedAt) < len(m.points) || struck < len(blows)); n++ {
 		i := n % procs
 		m.awaitDeath(m.instances[i])
 		m.buried(m.instances[i])
@@ -162,6 +178,7 @@ func (m *torment) torment(kills, procs int) {
 			order = order[1:]
 			began := time.Now()
 			m.blows[b.name]++
+			struck++
 			b.strike(i)
 			m.stillThere(b.name)
 			m.t.Logf("%s: %s", b.name, time.Since(began).Round(100*time.Millisecond))
@@ -217,7 +234,11 @@ func (m *torment) awaitDeath(p *instance) {
 // buried counts a death. One that ended by itself was no kill: it may, where it
 // finds neither Kafka nor ClickHouse at its start.
 func (m *torment) buried(p *instance) {
+	m.tooMuch(p)
 	if !p.killed() {
+		if p.process.ProcessState.ExitCode() == exitUsage {
+			m.t.Fatalf("an instance refuses its configuration: %s", p.stderr.String())
+		}
 		if text := p.stderr.String(); strings.Contains(text, "panic:") || strings.Contains(text, "DATA RACE") {
 			m.failed = append(m.failed, "an instance ended by itself: "+text)
 		}
