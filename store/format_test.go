@@ -3,6 +3,7 @@ package store
 import (
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -19,7 +20,7 @@ func TestAFormatOfClickHouseIsWrittenAsClickHouseDoes(t *testing.T) {
 		"TabSeparated", "TSV", "tsv", "TabSeparatedWithNames", "tsvWithNamesAndTypes", "CSV", "csvwithnames", "CSVWithNamesAndTypes",
 		"JSONEachRow", "JSONLines", "jsonCompactEachRow", "Null",
 	} {
-		res, err := http.Post("http://"+web, "", strings.NewReader(sql+" FORMAT "+format))
+		res, err := http.Post("http://"+web+"/?user=default&password="+url.QueryEscape(embeddedtest.Password), "", strings.NewReader(sql+" FORMAT "+format))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -90,7 +90,7 @@ func TestTheFirstVersionWritesOnWhileTheTablesBecomeThoseOfThisOne(t *testing.T)
 		for _, statement := range m.Statements {
 			execute(t, s, statement)
 		}
-		execute(t, s, fmt.Sprintf("INSERT INTO schema_migrations (number, name, sha256, applied) VALUES (%d, '%s', '%s', now())", m.Number, m.Name, m.SHA256))
+		execute(t, s, fmt.Sprintf("INSERT INTO schema_migrations (number, name, sha256, applied) SELECT %d, '%s', '%s', now()", m.Number, m.Name, m.SHA256))
 		if m.Number >= firstMigrations {
 			write()
 		}
