@@ -126,14 +126,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 		case err == nil:
 			joined = true
 			c.kafka.answered(&c.joining)
-			stale, err := c.reopen(ctx, generation)
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
+			if err := c.take(ctx, generation); err != nil {
 				return err
 			}
-			c.serve(ctx, generation, stale)
 		case !joined && refused(err):
 			return c.cluster.explain(fmt.Errorf("joining group %s: %w", c.cfg.Group, err))
 		case !errors.Is(err, kafka.RebalanceInProgress):
@@ -158,10 +153,10 @@ func (c *Consumer) leave(group *kafka.ConsumerGroup) {
 	}
 }
 
-// serve starts a loop for each partition that a generation assigns.
-func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool) {
-	c.metrics.rebalances.Inc()
-	first := c.cfg.Topics[0].Name
+// take takes what a generation assigns, once it is known which lives of the topics
+// are in force. Meanwhile, which lasts as long as ClickHouse is away, the logs are
+// watched by the group's offsets. Where the generation ends first, another follows.
+func (c *Consumer) take(ctx context.Context, g *kafka.Generation) error {
 	all := 0
 	for _, partitions := range c.cluster.known {
 		all += len(partitions)
@@ -170,6 +165,36 @@ func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool) {
 	if c.cfg.Shared != nil {
 		c.cfg.Shared(all)
 	}
+	var parts []*progress
+	for _, topic := range c.cfg.Topics {
+		for _, a := range g.Assignments[topic.Name] {
+			p := c.newProgress(topic.Name, int32(a.ID), limits)
+			if a.Offset >= 0 { // else the group has none
+				p.assume(a.Offset)
+			}
+			parts = append(parts, p)
+		}
+	}
+	during, end := context.WithCancel(ctx)
+	g.Start(func(generation context.Context) {
+		defer end()
+		c.poll(generation, parts)
+	})
+	stale, err := c.reopen(during)
+	if during.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.serve(ctx, g, stale, parts, limits)
+	return nil
+}
+
+// serve starts a loop for each partition that a generation assigns.
+func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool, parts []*progress, limits Limits) {
+	c.metrics.rebalances.Inc()
+	first := c.cfg.Topics[0].Name
 	var mine []int32
 	for _, a := range g.Assignments[first] {
 		mine = append(mine, int32(a.ID))
@@ -177,12 +202,12 @@ func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool) {
 	slices.Sort(mine)
 	streams := c.inForce()
 	var loops []*partition
-	var parts []*progress
 	for i, topic := range c.cfg.Topics {
 		c.log.Info().Str("topic", topic.Name).Int32("generation", g.ID).Int("partitions", len(g.Assignments[topic.Name])).Msg("assigned")
-		for _, a := range g.Assignments[topic.Name] {
-			p := c.newPartition(topic, streams[i], int32(a.ID), limits, g)
-			loops, parts = append(loops, p), append(parts, p.progress)
+		for _, far := range parts {
+			if far.topic == topic.Name {
+				loops = append(loops, c.newPartition(topic, streams[i], far, limits, g))
+			}
 		}
 	}
 	c.enter(mine, len(c.cluster.known[first]), parts)
@@ -193,7 +218,6 @@ func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool) {
 		defer c.exit()
 		c.watch(generation, stale)
 	})
-	g.Start(func(generation context.Context) { c.poll(generation, parts) })
 	for _, p := range loops {
 		g.Start(func(generation context.Context) {
 			reading, stop := context.WithCancel(ctx)
@@ -205,19 +229,26 @@ func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool) {
 		})
 	}
 }
-func (c *Consumer) newPartition(topic Topic, stream Stream, id int32, limits Limits, g *kafka.Generation) *partition {
-	log := c.log.With().Str("topic", topic.Name).Int32("partition", id).Logger()
+
+// newProgress is that of a partition of which nobody has said yet how far it is counted.
+func (c *Consumer) newProgress(topic string, id int32, limits Limits) *progress {
+	log := c.log.With().Str("topic", topic).Int32("partition", id).Logger()
+	far := newProgress(place{topic, id}, limits.Age, c.metrics, log)
+	far.forgets = c.cfg.Forgets
+	return far
+}
+
+func (c *Consumer) newPartition(topic Topic, stream Stream, far *progress, limits Limits, g *kafka.Generation) *partition {
+	id := far.partition
 	named := schema.Partition{Stream: stream.Name, Partition: id}
 	if c.stalls[named] == nil {
 		c.stalls[named] = &stall{}
 	}
-	far := newProgress(place{topic.Name, id}, limits.Age, c.metrics, log)
-	far.forgets = c.cfg.Forgets
 	return &partition{
 		cfg: &c.cfg, topic: topic, stream: stream, id: named, stall: c.stalls[named], pace: c.pace, label: partitionLabel(id), limits: limits,
 		store: c.store, cluster: c.cluster, metrics: c.metrics,
 		kafka: c.kafka, clickhouse: c.clickhouse,
-		log:      log,
+		log:      far.log,
 		progress: far,
 		drained:  c.drain.Load,
 		fence: &fence{

@@ -57,7 +57,7 @@ func crashAt(t *testing.T, cfg Config, m Store, point string, nth int) {
 	t.Helper()
 	c, g, leave := member(t, cfg, m)
 	defer leave()
-	p := c.newPartition(cfg.Topics[0], c.inForce()[0], 0, cfg.Limits, g)
+	p := c.newPartition(cfg.Topics[0], c.inForce()[0], c.newProgress("access", 0, cfg.Limits), cfg.Limits, g)
 	p.point = func(s string) {
 		if s == point {
 			if nth--; nth == 0 {
@@ -136,7 +136,7 @@ func TestAFormerOwnerIsRefused(t *testing.T) {
 	m := newMemory()
 	cfg := testConfig(addr, "access")
 	former, g, leave := member(t, cfg, m)
-	p := former.newPartition(cfg.Topics[0], former.inForce()[0], 0, cfg.Limits, g)
+	p := former.newPartition(cfg.Topics[0], former.inForce()[0], former.newProgress("access", 0, cfg.Limits), cfg.Limits, g)
 	mine := &pin{from: 0, to: 9, day: 20000, by: "x", last: fingerprint{offset: -1}}
 	if err := p.fence.commit(t.Context(), mine); err != nil {
 		t.Errorf("the owner's commit gave %v", err)
@@ -376,7 +376,7 @@ func TestTheStartIsKeptBeforeAnythingIsRead(t *testing.T) {
 	cfg := testConfig(addr, "access")
 	cfg.Start.At = Latest
 	c, g, leave := member(t, cfg, m)
-	if next, err := c.newPartition(cfg.Topics[0], c.inForce()[0], 0, cfg.Limits, g).takeOver(t.Context()); err != nil || next.from != 100 {
+	if next, err := c.newPartition(cfg.Topics[0], c.inForce()[0], c.newProgress("access", 0, cfg.Limits), cfg.Limits, g).takeOver(t.Context()); err != nil || next.from != 100 {
 		t.Fatal(next, err)
 	}
 	leave() // it dies here, and what comes meanwhile is not skipped

@@ -45,7 +45,7 @@ func TestABatchIsNotPinnedOnceItsTopicWasMadeAgain(t *testing.T) {
 	m := newMemory()
 	cfg := testConfig(addr, "access")
 	c, g, _ := member(t, cfg, m)
-	p := c.newPartition(cfg.Topics[0], c.inForce()[0], 0, cfg.Limits, g)
+	p := c.newPartition(cfg.Topics[0], c.inForce()[0], c.newProgress("access", 0, cfg.Limits), cfg.Limits, g)
 	if _, err := p.takeOver(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func Inspect(ctx context.Context, cfg Config, store Store) ([]Stream, []Standing
 	var all []Standing
 	for i, topic := range cfg.Topics {
 		for _, id := range c.cluster.known[topic.Name] {
-			p := c.newPartition(topic, c.streams[i], int32(id), cfg.Limits, &kafka.Generation{ID: -1})
+			p := c.newPartition(topic, c.streams[i], c.newProgress(topic.Name, int32(id), cfg.Limits), cfg.Limits, &kafka.Generation{ID: -1})
 			s, next, err := p.stand(ctx)
 			if err != nil && !errors.Is(err, errOtherStream) {
 				return nil, nil, err

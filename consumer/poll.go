@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-
 	"github.com/overreach/overreach/schema"
 )
 
@@ -43,33 +41,6 @@ func (c *Consumer) poll(ctx context.Context, partitions []*progress) {
 			return
 		case <-tick.C:
 		}
-	}
-}
-
-// pollMeanwhile measures the partitions of a generation that is not served yet, by the
-// group's offsets, until stop is called: ClickHouse may be away for long, and Kafka
-// goes on deleting.
-func (c *Consumer) pollMeanwhile(ctx context.Context, g *kafka.Generation) (stop func()) {
-	var partitions []*progress
-	for _, topic := range c.cfg.Topics {
-		for _, a := range g.Assignments[topic.Name] {
-			at := place{topic.Name, int32(a.ID)} //nolint:gosec // Kafka's own number
-			p := newProgress(at, 0, c.metrics, c.log.With().Str("topic", at.topic).Int32("partition", at.partition).Logger())
-			if a.Offset >= 0 { // else the group has none
-				p.assume(a.Offset)
-			}
-			partitions = append(partitions, p)
-		}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c.poll(ctx, partitions)
-	}()
-	return func() {
-		cancel()
-		<-done
 	}
 }
 

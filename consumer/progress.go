@@ -90,7 +90,7 @@ func (p *progress) measure(l logBounds) {
 	defer p.mu.Unlock()
 	labels := p.labels()
 	p.metrics.open.With(labels).Set(float64(max(0, l.high-l.end)))
-	if p.counted == unknown {
+	if p.counted == unknown || p.assumed && p.counted > l.end {
 		p.lag, p.lost, p.near = 0, 0, false
 		for _, g := range []*prometheus.GaugeVec{p.metrics.lag, p.metrics.headroom, p.metrics.near} {
 			g.Delete(labels)

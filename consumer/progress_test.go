@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -169,6 +170,55 @@ func TestAGenerationThatBeginsWhileClickHouseIsAwayIsMeasuredBeforeItIsServed(t 
 	if stalls := r.Report().Stalls; len(stalls) != 1 || stalls[0].Why != "waits for ClickHouse: other" {
 		t.Errorf("what stands still is %+v", stalls)
 	}
+}
+
+func TestLagIsWatchedThoughTheGroupSharesOutItsPartitionsAnewWhileClickHouseIsAway(t *testing.T) {
+	addr := broker(t, kfake.SeedTopics(2, "access"))
+	for p := range 2 {
+		produce(t, addr, p, 0, jsonOf(someEvents(300))...)
+	}
+	m := newMemory()
+	var away atomic.Bool
+	cfg := testConfig(addr, "access")
+	cfg.Streams = func(_ context.Context, now []Stream) ([]Stream, error) {
+		if away.Load() {
+			return nil, errors.New("no answer")
+		}
+		return now, nil
+	}
+	r := start(t, cfg, m)
+	r.countedTo(t, m)
+	away.Store(true)
+	m.setFail(func(string) error { return errors.New("no answer") })
+	rebalances := func() string { return fmt.Sprint(gauges(t, r.metrics.rebalances)) }
+	before := rebalances()
+	rival, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{ID: cfg.Group, Brokers: []string{addr}, Topics: []string{"access"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := rival.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(g.Assignments["access"]); n != 1 {
+		t.Fatalf("the group gave %d partitions to the other member", n)
+	}
+	if err := rival.Close(); err != nil { // now all are this one's again, which waits for ClickHouse since it had one
+		t.Fatal(err)
+	}
+	for p := range 2 {
+		produce(t, addr, p, 0, jsonOf(someEvents(700))...)
+	}
+	for p := range 2 {
+		becomes(t, "lag", r.metrics.lag, fmt.Sprintf("partition=%d,topic=access", p), 700)
+	}
+	if after := rebalances(); after != before {
+		t.Errorf("it took its partitions though nobody could say which streams are in force: %s, it was %s", after, before)
+	}
+	away.Store(false)
+	m.setFail(nil)
+	r.countedTo(t, m)
+	becomes(t, "lag", r.metrics.lag, "partition=0,topic=access", 0)
 }
 
 func TestALoopThatHangsWithoutAnErrorIsSaidToStandStill(t *testing.T) {

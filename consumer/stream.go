@@ -7,8 +7,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/segmentio/kafka-go"
 )
 
 // Stream is one life of a topic that the group reads. A topic that was deleted
@@ -76,10 +74,10 @@ func (c *Consumer) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.take(ctx, ids)
+	return c.takeLives(ctx, ids)
 }
 
-func (c *Consumer) take(ctx context.Context, ids map[string]string) error {
+func (c *Consumer) takeLives(ctx context.Context, ids map[string]string) error {
 	streams, err := c.lives(ctx, ids)
 	if err != nil {
 		return err
@@ -90,19 +88,13 @@ func (c *Consumer) take(ctx context.Context, ids map[string]string) error {
 	return nil
 }
 
-// reopen takes the lives that are in force before a generation is served, and waits
-// for those who know them; meanwhile it watches the logs that the generation gives to
-// this instance. It reports whether the lives have changed, or had to be waited for:
-// then the group may have shared out its partitions while a topic was not there.
-func (c *Consumer) reopen(ctx context.Context, g *kafka.Generation) (stale bool, err error) {
-	before, tries, waits := c.inForce(), 0, 0
-	stop := func() {}
-	defer func() { stop() }()
+// reopen takes the lives that are in force, and waits for those who know them.
+// It reports whether they have changed, or had to be waited for: then the group
+// may have shared out its partitions while a topic was not there.
+func (c *Consumer) reopen(ctx context.Context) (stale bool, err error) {
+	before, tries := c.inForce(), 0
 	refused := func(err error) bool { return errors.Is(err, ErrRefused) }
 	err = c.clickhouse.retry(ctx, &c.joining, refused, func(ctx context.Context) error {
-		if waits++; waits == 2 {
-			stop = c.pollMeanwhile(ctx, g)
-		}
 		var ids map[string]string // anew each time: ClickHouse may be away for long
 		err := c.kafka.retry(ctx, &c.joining, refused, func(ctx context.Context) (err error) {
 			tries++
@@ -112,7 +104,7 @@ func (c *Consumer) reopen(ctx context.Context, g *kafka.Generation) (stale bool,
 		if err != nil {
 			return err
 		}
-		return c.take(ctx, ids)
+		return c.takeLives(ctx, ids)
 	})
 	return tries > 1 || !slices.Equal(before, c.inForce()), err
 }

@@ -105,6 +105,8 @@ func (p *partition) stand(ctx context.Context) (standing, plan, error) {
 	}
 	if s.committed >= 0 && !p.stream.other {
 		p.progress.assume(s.committed)
+	} else {
+		p.progress.at(unknown, unknown) // the group's offset, if any, means another log
 	}
 	err = p.patiently(ctx, p.clickhouse, func(ctx context.Context) (err error) {
 		s.counted, s.vouched, err = p.store.Counted(ctx, p.id)
