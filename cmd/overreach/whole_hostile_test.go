@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -76,6 +78,22 @@ func unsteered(t *testing.T, what, text string) {
 	if strings.Contains(text, hostilePerson) {
 		t.Errorf("%s holds the id of a person", what)
 	}
+}
+
+// withoutLineBreaksInCells is a CSV file with one line for each row. Within quotes CSV keeps
+// line breaks, so that whoever reads it by the line does not read rows. A row of another
+// number of cells than the first fails the test.
+func withoutLineBreaksInCells(t *testing.T, what, text string) string {
+	t.Helper()
+	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		b.WriteString(strings.ReplaceAll(strings.Join(row, ","), "\n", " ") + "\n")
+	}
+	return b.String()
 }
 
 // bodies keeps what a webhook is sent, as it came.
@@ -179,7 +197,11 @@ func TestHostileNamesReachNobodyUnescaped(t *testing.T) {
 			t.Errorf("overreach %+q ended with exit code %d", args, code)
 		}
 		what := strings.Join(args, " ")
-		unsteered(t, what, q.stdout.String())
+		out := q.stdout.String()
+		if slices.Contains(args, "CSVWithNames") {
+			out = withoutLineBreaksInCells(t, what, out)
+		}
+		unsteered(t, what, out)
 		unsteered(t, "errors of "+what, q.stderr.String())
 	}
 	// Errors, which repeat what they were given.
