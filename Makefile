@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint build engine alertmanager promtool kafka test-containers security deploy release docs bench bench-nab bench-detect load torture clients notebook mutate fuzz clean
+.PHONY: help demo quickstart-own test lint cross build engine alertmanager promtool kafka test-containers security deploy release docs bench bench-nab bench-detect load torture clients notebook mutate fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,10 @@ lint: $(LINT) ## Check style, imports and mistakes
 $(LINT): scripts/tools/go.mod scripts/tools/go.sum
 	@mkdir -p .tools
 	$(GO) -C scripts/tools build -o ../../$(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+cross: ## Check that it builds, its tests too, where CI does not run: macOS and Linux on arm64
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) vet ./...
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) vet ./cmd/overreach-engine
 
 security: ## Search for known vulnerabilities, and for secrets in files and history
 	@scripts/security.sh

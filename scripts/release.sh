@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds what is given away into dist/: static binaries, and SHA256SUMS. Everything is built
 # twice, the second time from a copy in another folder with an empty build cache, and must
-# come out the same. The engine's program is there where its library is: Linux on x86-64.
+# come out the same.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -33,9 +33,7 @@ fi
 build() {
 	for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do
 		os=${target%/*} arch=${target#*/}
-		programs=overreach
-		[ $target != linux/amd64 ] || programs="overreach overreach-engine"
-		for program in $programs; do
+		for program in overreach overreach-engine; do
 			(cd "$1" && CGO_ENABLED=0 GOOS=$os GOARCH=$arch GOAMD64=v1 GOARM64=v8.0 GOFLAGS=-mod=readonly go build \
 				-trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$version" \
 				-o "$2/${program}_${version}_${os}_$arch" "./cmd/$program") || fail "$program does not build for $target"

@@ -104,15 +104,9 @@ const logComment = "log_comment"
 // machine, or this process' control group, has, and at least 1 GiB.
 func memoryLimit() uint64 {
 	const least = 1 << 30
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
+	memory, err := machineMemory()
+	if err != nil {
 		return least
-	}
-	memory := info.Totalram * uint64(info.Unit)
-	if b, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
-		if limit, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64); err == nil {
-			memory = min(memory, limit)
-		}
 	}
 	return max(least, memory/3)
 }
@@ -224,39 +218,35 @@ func (s *session) reset(before []string) {
 	}
 }
 
-// rows is a file in memory that the engine reads an insert's rows from.
+// rows are an insert's rows, in a file from which the engine reads them.
 type rows struct {
 	*bufio.Writer
-	file *os.File
+	file *privateFile
 }
 
 func newRows() (*rows, error) {
-	fd, err := unix.MemfdCreate("overreach-engine-insert", unix.MFD_CLOEXEC)
+	file, err := newPrivateFile()
 	if err != nil {
-		return nil, fmt.Errorf("memory for an insert's rows: %w", err)
+		return nil, fmt.Errorf("room for an insert's rows: %w", err)
 	}
-	file := os.NewFile(uintptr(fd), "insert")
 	return &rows{bufio.NewWriterSize(file, 1<<16), file}, nil
 }
-
-// name is what the library opens the file by.
-func (r *rows) name() string { return fmt.Sprintf("/proc/self/fd/%d", r.file.Fd()) }
 
 // empty tells that nothing was written.
 func (r *rows) empty() (bool, error) {
 	if err := r.Flush(); err != nil {
-		return false, fmt.Errorf("memory for an insert's rows: %w", err)
+		return false, fmt.Errorf("room for an insert's rows: %w", err)
 	}
 	info, err := r.file.Stat()
 	if err != nil {
-		return false, fmt.Errorf("memory for an insert's rows: %w", err)
+		return false, fmt.Errorf("room for an insert's rows: %w", err)
 	}
 	return info.Size() == 0, nil
 }
 
 func (r *rows) close() {
-	// Only memory is given back; there is nothing to lose or to report.
-	_ = r.file.Close()
+	// Only room is given back; there is nothing to lose or to report.
+	_ = r.file.close()
 }
 
 // insertRows runs an INSERT over the rows in a file. The engine parses the
@@ -276,7 +266,7 @@ func (e *engine) insertRows(s *session, ins *insert, format string, r *rows) (wr
 		}
 	}
 	err = s.with(settings, func() error {
-		result, err := s.run(ins.from(r.name(), format), "Null")
+		result, err := s.run(ins.from(r.file.path, format), "Null")
 		defer result.free()
 		if err == nil {
 			written = s.lib.rowsWritten(result.ptr)

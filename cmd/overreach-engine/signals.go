@@ -3,46 +3,40 @@ package main
 import (
 	"fmt"
 	"syscall"
-	"unsafe"
 )
 
-// sigaction is the kernel's struct of rt_sigaction on x86-64.
-type sigaction struct {
-	handler  uintptr
-	flags    uint64
-	restorer uintptr
-	mask     uint64
-}
-
-const signals = 64
-
-// handlers are the actions of all signals, by number.
+// handlers are the actions, by number, of all signals that can be handled.
 type handlers [signals + 1]sigaction
 
-// saveHandlers reads the actions of all signals. The library replaces those
+// each calls f for each signal that can be handled.
+func (h *handlers) each(f func(sig int, action *sigaction) error) error {
+	for sig := 1; sig <= signals; sig++ {
+		if sig == int(syscall.SIGKILL) || sig == int(syscall.SIGSTOP) {
+			continue
+		}
+		if err := f(sig, &h[sig]); err != nil {
+			return fmt.Errorf("signal %d: %w", sig, err)
+		}
+	}
+	return nil
+}
+
+// saveHandlers reads the actions of the signals. The library replaces those
 // of ILL, TRAP, ABRT, BUS, FPE, SEGV and SYS while it opens its first session,
 // after which a nil dereference in Go would hang instead of panic; so they are
 // saved before it is loaded and put back after that.
-func saveHandlers() (h handlers, err error) {
-	for sig := 1; sig <= signals; sig++ {
-		if _, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION,
-			uintptr(sig), 0, uintptr(unsafe.Pointer(&h[sig])), unsafe.Sizeof(h[sig].mask), 0, 0); errno != 0 {
-			return h, fmt.Errorf("reading the handler of signal %d: %w", sig, errno)
-		}
+func saveHandlers() (*handlers, error) {
+	h := &handlers{}
+	if err := h.each(func(sig int, action *sigaction) error { return exchange(sig, nil, action) }); err != nil {
+		return nil, fmt.Errorf("reading the handlers of signals: %w", err)
 	}
 	return h, nil
 }
 
 // restore puts the saved actions back.
 func (h *handlers) restore() error {
-	for sig := 1; sig <= signals; sig++ {
-		if sig == int(syscall.SIGKILL) || sig == int(syscall.SIGSTOP) {
-			continue
-		}
-		if _, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION,
-			uintptr(sig), uintptr(unsafe.Pointer(&h[sig])), 0, unsafe.Sizeof(h[sig].mask), 0, 0); errno != 0 {
-			return fmt.Errorf("restoring the handler of signal %d: %w", sig, errno)
-		}
+	if err := h.each(func(sig int, action *sigaction) error { return exchange(sig, action, nil) }); err != nil {
+		return fmt.Errorf("restoring the handlers of signals: %w", err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -12,6 +13,13 @@ import (
 var update = flag.Bool("update", false, "write what the commands print into the scripts' golden files")
 
 func TestMain(m *testing.M) {
+	// The race detector lets each process sleep for a second at its end, in case that other
+	// threads have still something to report. Tests start hundreds of processes.
+	if os.Getenv("GORACE") == "" {
+		if err := os.Setenv("GORACE", "atexit_sleep_ms=10"); err != nil {
+			panic(err)
+		}
+	}
 	testscript.Main(m, map[string]func(){"overreach": main})
 }
 
@@ -27,6 +35,7 @@ func TestTheCommandsDoAsTheScriptsSay(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("OVERREACH_ENGINE", engine)
 			env.Setenv("OVERREACH_ENGINE_LIBRARY", library)
+			env.Setenv("GORACE", os.Getenv("GORACE"))
 			return nil
 		},
 	})

@@ -40,9 +40,7 @@ func (p *process) command(class string, args ...string) *exec.Cmd {
 	all := append(append([]string{}, jvm...), "-cp", filepath.Join(p.libs, "*"), class)
 	c := exec.Command(p.java, append(all, args...)...)
 	c.Stdout, c.Stderr = &p.log, &p.log
-	// The broker dies with the test's process, however that ends; and a Ctrl-C in
-	// the terminal is the test's to act on.
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	c.SysProcAttr = ofTheTest()
 	return c
 }
 
