@@ -177,29 +177,37 @@ func kfakeCluster(t *testing.T) *kfake.Cluster {
 }
 
 func TestWhoeverRefusesOrIsAwayIsNeverPassed(t *testing.T) {
-	c := kfakeCluster(t)
-	addr := c.ListenAddrs()[0]
-	events := someEvents(300)
-	produce(t, addr, 0, 0, jsonOf(events)...)
-	codes := []int16{29, 3, 6, 7, 56, -1, 74, 48} // not authorised, unknown topic, another leader, timed out, disk, unknown error, fenced, network
-	n := 0
-	answering(t, c, func(int64, int16) *kmsg.FetchResponseTopicPartition {
-		if n++; n > len(codes) {
-			return nil
-		}
-		p := kmsg.NewFetchResponseTopicPartition()
-		p.ErrorCode, p.HighWatermark, p.LastStableOffset = codes[n-1], -1, -1
-		return &p
-	})
-	m := newMemory()
-	cfg := testConfig(addr, "access")
-	cfg.UnreadableAfter = time.Millisecond
-	r := start(t, cfg, m)
-	r.countedTo(t, m)
-	r.stop()
-	sameTotals(t, m.totals(t), oracle(events))
-	if c := m.chained(t); c.unreadable != 0 || n <= len(codes) {
-		t.Errorf("the markers say %+v after %d fetches", c, n)
+	// Few at a time: after each error the pause before the next try doubles.
+	for name, codes := range map[string][]int16{
+		"not authorised, unknown topic, another leader, timed out": {29, 3, 6, 7},
+		"disk, unknown error, fenced, transaction state":           {56, -1, 74, 48},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := kfakeCluster(t)
+			addr := c.ListenAddrs()[0]
+			events := someEvents(300)
+			produce(t, addr, 0, 0, jsonOf(events)...)
+			n := 0
+			answering(t, c, func(int64, int16) *kmsg.FetchResponseTopicPartition {
+				if n++; n > len(codes) {
+					return nil
+				}
+				p := kmsg.NewFetchResponseTopicPartition()
+				p.ErrorCode, p.HighWatermark, p.LastStableOffset = codes[n-1], -1, -1
+				return &p
+			})
+			m := newMemory()
+			cfg := testConfig(addr, "access")
+			cfg.UnreadableAfter = time.Millisecond
+			r := start(t, cfg, m)
+			r.countedTo(t, m)
+			r.stop()
+			sameTotals(t, m.totals(t), oracle(events))
+			if c := m.chained(t); c.unreadable != 0 || n <= len(codes) {
+				t.Errorf("the markers say %+v after %d fetches", c, n)
+			}
+		})
 	}
 }
 
