@@ -16,15 +16,13 @@ left_out() {
 	[ "$n" -eq 0 ] || echo "; LEFT OUT: $n tests on an Apache Kafka (make kafka says why) or a full disk (only root can mount one)"
 }
 
-# Most tests wait for brokers, engines and intervals: so twice as many run side by side as there are cores.
-parallel=$((2 * $(getconf _NPROCESSORS_ONLN)))
 if command -v "$(go env CC)" >/dev/null 2>&1; then
-	CGO_ENABLED=1 go test -race -parallel "$parallel" -timeout 40m ./...
+	CGO_ENABLED=1 go test -race -timeout 40m ./...
 	echo "tests passed, watched by the race detector$(left_out)"
 elif [ -n "${CI:-}" ]; then
 	echo "test: no C compiler, so no race detector: in CI that is a failure" >&2
 	exit 1
 else
-	go test -parallel "$parallel" -timeout 40m ./...
+	go test -timeout 40m ./...
 	echo "tests passed; NOT watched by the race detector: it needs a C compiler ($(go env CC))$(left_out)"
 fi
