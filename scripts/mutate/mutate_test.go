@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"go/parser"
 	"go/token"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -72,5 +75,72 @@ func TestTheIntervalOfAShareIsWilsons(t *testing.T) {
 	low, high := wilson(81, 263) // Newcombe 1998, Statistics in Medicine 17:857, table I
 	if low < 0.2552 || low > 0.2554 || high < 0.3661 || high > 0.3663 {
 		t.Errorf("81 of 263: %.4f to %.4f, want 0.2553 to 0.3662", low, high)
+	}
+}
+
+// TestWhatBecomesOfAMutantIsTold makes mutants of a small module of its own.
+func TestWhatBecomesOfAMutantIsTold(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod": "module example.org/m\n\ngo 1.26\n",
+		"p/p.go": `package p
+
+func greet(name string) string {
+	return "hello " + name
+}
+
+func least(a, b int) int {
+	if a < b {
+		return a
+	}
+	return b
+}
+
+func alone(n int) int {
+	return n + 1
+}
+`,
+		"p/p_test.go": `package p
+
+import "testing"
+
+func TestAll(t *testing.T) {
+	if greet("you") != "hello you" || least(1, 2) != 1 || least(2, 1) != 1 {
+		t.Fail()
+	}
+}
+`,
+	} {
+		file := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &suite{root: root, module: "example.org/m", work: t.TempDir()}
+	if err := s.measure(t.Context(), []string{"p"}, t.Logf); err != nil {
+		t.Fatal(err)
+	}
+	all, err := sites(root, []string{"p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]verdict{
+		`operator in "hello " + name: + became -`: notGo,
+		"operator in a < b: < became >=":          killed,
+		"operator in a < b: < became <=":          survived, // of two that are equal either is the least
+		"operator in n + 1: + became -":           unreached,
+	}
+	for _, m := range all {
+		_, change, _ := strings.Cut(m.String(), ": ")
+		if want[change] == "" {
+			continue
+		}
+		if got, err := s.try(t.Context(), &m, 0); err != nil || got != want[change] {
+			t.Errorf("%s: %s (%v), want: %s", change, got, err, want[change])
+		}
+		delete(want, change)
+	}
+	for change := range want {
+		t.Errorf("no mutant says %q", change)
 	}
 }

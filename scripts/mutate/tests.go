@@ -181,7 +181,7 @@ func (s *suite) try(ctx context.Context, m *mutant, worker int) (verdict, error)
 	if err := os.MkdirAll(place, 0o700); err != nil {
 		return "", err
 	}
-	file, overlay := filepath.Join(place, "changed.go"), filepath.Join(place, "overlay.json")
+	file, overlay := filepath.Join(place, filepath.Base(m.file)), filepath.Join(place, "overlay.json")
 	text, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(s.root, m.file): file}})
 	if err != nil {
 		return "", err
@@ -202,7 +202,8 @@ func (s *suite) try(ctx context.Context, m *mutant, worker int) (verdict, error)
 	for _, dir := range dirs {
 		binary := filepath.Join(place, "test")
 		if out, err := s.run(ctx, "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", binary, "./"+dir); err != nil {
-			if bytes.Contains(out, []byte(filepath.Base(m.file)+":")) {
+			// The compiler names the changed file, by whatever way leads there.
+			if bytes.Contains(out, []byte(filepath.Join(filepath.Base(place), filepath.Base(file))+":")) {
 				return notGo, nil
 			}
 			return "", fmt.Errorf("building the tests of %s with %s: %w\n%s", dir, m, err, out)
