@@ -123,6 +123,9 @@ func (t *tally) count(m *mutant, v verdict, err error) {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", m, v)
 	case killed:
 	}
+	if tried := t.counts[killed] + t.counts[survived] + t.counts[unreached]; v != notGo && tried%25 == 0 {
+		fmt.Fprintf(os.Stderr, "%d of %d tried, %d killed\n", tried, t.want, t.counts[killed])
+	}
 }
 
 // report prints the mutants that live and the score.

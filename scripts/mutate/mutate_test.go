@@ -65,7 +65,7 @@ func TestATestReachesTheLinesOfItsProfileAlone(t *testing.T) {
 	}
 	one := test{blocks: blocks}
 	for line, want := range map[int]bool{2: false, 3: true, 5: true, 6: false, 8: false} {
-		if got := one.reaches(&mutant{file: "a/b.go", line: line}); got != want {
+		if got := one.reaches(&mutant{file: "a/b.go", reached: line}); got != want {
 			t.Errorf("line %d is reached: %v, want %v", line, got, want)
 		}
 	}
@@ -96,6 +96,16 @@ func least(a, b int) int {
 	return b
 }
 
+func sign(n int) int {
+	switch {
+	case n > 0:
+		return 1
+	case n < 0:
+		return -1
+	}
+	return 0
+}
+
 func alone(n int) int {
 	return n + 1
 }
@@ -105,7 +115,7 @@ func alone(n int) int {
 import "testing"
 
 func TestAll(t *testing.T) {
-	if greet("you") != "hello you" || least(1, 2) != 1 || least(2, 1) != 1 {
+	if greet("you") != "hello you" || least(1, 2) != 1 || least(2, 1) != 1 || sign(0) != 0 {
 		t.Fail()
 	}
 }
@@ -128,6 +138,7 @@ func TestAll(t *testing.T) {
 		`operator in "hello " + name: + became -`: notGo,
 		"operator in a < b: < became >=":          killed,
 		"operator in a < b: < became <=":          survived, // of two that are equal either is the least
+		"operator in n > 0: > became >=":          killed,   // though no test takes the case
 		"operator in n + 1: + became -":           unreached,
 	}
 	for _, m := range all {

@@ -16,6 +16,7 @@ import (
 type mutant struct {
 	file       string // relative to the checkout
 	line       int
+	reached    int // the line of the code that runs whenever what is changed does
 	from, to   int // what text replaces, [from, to)
 	text       string
 	kind       string // what was changed, in words
@@ -98,6 +99,7 @@ type finder struct {
 	name   string
 	source []byte
 	all    []mutant
+	choice token.Pos // of the switch or select whose case is being looked at, else 0
 }
 
 func sitesOf(name string, source []byte) ([]mutant, error) {
@@ -121,14 +123,49 @@ func (f *finder) text(n ast.Node) string {
 }
 
 func (f *finder) add(from, to token.Pos, text, kind string) {
-	a, b := f.offset(from), f.offset(to)
-	f.all = append(f.all, mutant{file: f.name, line: f.set.Position(from).Line, from: a, to: b, text: text, kind: kind, was: string(f.source[a:b])})
+	a, b, reached := f.offset(from), f.offset(to), from
+	if f.choice.IsValid() {
+		reached = f.choice
+	}
+	f.all = append(f.all, mutant{
+		file: f.name, line: f.set.Position(from).Line, reached: f.set.Position(reached).Line,
+		from: a, to: b, text: text, kind: kind, was: string(f.source[a:b]),
+	})
 }
 
 // remove takes statements out so that names which they use stay used.
 func (f *finder) remove(n ast.Node, kind string) {
 	f.add(n.Pos(), n.End(), "if false { "+f.text(n)+" }", kind)
 	f.all[len(f.all)-1].statements = true
+}
+
+// clauses visits the cases of a switch or select. A profile calls a case's line reached
+// where the case is taken, but its condition is asked wherever the switch begins.
+func (f *finder) clauses(body *ast.BlockStmt) {
+	for _, clause := range body.List {
+		var asked []ast.Node
+		var taken []ast.Stmt
+		switch c := clause.(type) {
+		case *ast.CaseClause:
+			for _, e := range c.List {
+				asked = append(asked, e)
+			}
+			taken = c.Body
+		case *ast.CommClause:
+			if c.Comm != nil {
+				asked = append(asked, c.Comm)
+			}
+			taken = c.Body
+		}
+		f.choice = body.Lbrace
+		for _, n := range asked {
+			ast.Inspect(n, f.visit)
+		}
+		f.choice = token.NoPos
+		for _, n := range taken {
+			ast.Inspect(n, f.visit)
+		}
+	}
 }
 
 func (f *finder) visit(n ast.Node) bool {
@@ -138,6 +175,21 @@ func (f *finder) visit(n ast.Node) bool {
 			ast.Inspect(n.Cond, f.visit)
 		}
 		ast.Inspect(n.Body, f.visit)
+		return false
+	case *ast.SwitchStmt:
+		if n.Init != nil {
+			ast.Inspect(n.Init, f.visit)
+		}
+		if n.Tag != nil {
+			ast.Inspect(n.Tag, f.visit)
+		}
+		f.clauses(n.Body)
+		return false
+	case *ast.TypeSwitchStmt:
+		f.clauses(n.Body)
+		return false
+	case *ast.SelectStmt:
+		f.clauses(n.Body)
 		return false
 	case *ast.ExprStmt:
 		if logging.MatchString(f.text(n)) {

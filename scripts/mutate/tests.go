@@ -143,7 +143,7 @@ func parseProfile(text []byte, module string) ([]block, error) {
 }
 
 func (t *test) reaches(m *mutant) bool {
-	return slices.ContainsFunc(t.blocks, func(b block) bool { return b.file == m.file && b.from <= m.line && m.line <= b.to })
+	return slices.ContainsFunc(t.blocks, func(b block) bool { return b.file == m.file && b.from <= m.reached && m.reached <= b.to })
 }
 
 // verdict is what became of a mutant.
