@@ -92,6 +92,30 @@ func TestAnHourFarAboveEveryOtherIsASurge(t *testing.T) {
 	}
 }
 
+func TestASurgeNamesThePartThatStandsOutAndNothingOfTheWhole(t *testing.T) {
+	registry := parse(t, surgeRegistry)
+	loud := func(app string, action schema.Action) usage.Series {
+		s := times(ordinary(500, 56, 10), 9, 10, usage.Metrics[:]...)
+		s.App, s.Action = app, action
+		return s
+	}
+	for _, c := range []struct {
+		loud usage.Series
+		says string
+	}{
+		{loud("tool", schema.Read), "), by app tool read"},
+		{loud("", schema.Read), "), by read"},
+		{loud("tool", 0), "), by app tool"},
+		{loud("", 0), ")"},
+	} {
+		end := c.loud.Begin + int64(c.loud.Buckets())*3600
+		f, ok := detectors.Surge{}.Judge(registry, surgeQuestion("messaging"), usage.Answer{Series: []usage.Series{c.loud}, Watermark: end})
+		if !ok || !strings.HasSuffix(f.Sentence, c.says+".") {
+			t.Errorf("%q: found %v: %q, want its end to be %q", c.loud.App, ok, f.Sentence, c.says)
+		}
+	}
+}
+
 func TestThePeopleOfASurgeAreAnEstimateWhereTheyAreMany(t *testing.T) {
 	registry := parse(t, surgeRegistry)
 	for size, exact := range map[float64]bool{20: true, 5000: false} {

@@ -110,3 +110,21 @@ func TestTheFirstRoundSaysHowLongItWasWaitedFor(t *testing.T) {
 		t.Errorf("the first round with slots says that %f s were waited for it, not %s", got, waited)
 	}
 }
+
+func TestEachRoundIsWaitedForSinceTheOneBefore(t *testing.T) {
+	store, metrics := &absent{slots: []uint8{1}}, prometheus.NewRegistry()
+	registry := &schema.Registry{}
+	j := New(Config{Interval: time.Hour}, store, store, func() (*schema.Registry, uint32) { return registry, 1 }, nil, NewMetrics(metrics), zerolog.Nop())
+	const waited = 50 * time.Millisecond
+	var before time.Time
+	for n := range 3 {
+		began := time.Now()
+		j.attempt(t.Context())
+		got := gauge(t, metrics, "overreach_judge_delay_seconds")
+		if n > 0 && (got < waited.Seconds() || got > time.Since(before).Seconds()) {
+			t.Errorf("round %d says that %f s were waited for it; the one before began %s ago", n, got, time.Since(before))
+		}
+		before = began
+		time.Sleep(waited)
+	}
+}
