@@ -68,6 +68,31 @@ func becomes(t *testing.T, what string, c prometheus.Collector, labels string, w
 	})
 }
 
+func TestNobodyIsWarnedOfRetentionWhereTheBrokerForgetsWhatIsCounted(t *testing.T) {
+	const first = "partition=0,topic=access"
+	addr := broker(t, kfake.SeedTopics(1, "access"))
+	produce(t, addr, 0, 0, jsonOf(someEvents(1500))...)
+	m := newMemory()
+	cfg := testConfig(addr, "access")
+	cfg.Forgets, cfg.Limits.Events = true, 100
+	m.setFail(func(step string) error {
+		if step == "raw" {
+			return errors.New("no answer")
+		}
+		return nil
+	})
+	r := start(t, cfg, m)
+	becomes(t, "lag", r.metrics.lag, first, 1500)
+	deleteRecords(t, addr, 150)
+	becomes(t, "headroom", r.metrics.headroom, first, -150)
+	becomes(t, "near", r.metrics.near, first, 0)
+	if strings.Contains(r.log.String(), "not far behind where it is read") {
+		t.Error("it warns of retention, but it deletes the records itself")
+	}
+	m.setFail(nil)
+	r.stop()
+}
+
 func TestWhileClickHouseIsAwayLagAndRetentionAreWatchedAndLossesSaidAtTheTime(t *testing.T) {
 	const first, second = "partition=0,topic=access", "partition=1,topic=access"
 	addr := broker(t, kfake.SeedTopics(2, "access"))
