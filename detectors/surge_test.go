@@ -116,6 +116,19 @@ func TestASurgeNamesThePartThatStandsOutAndNothingOfTheWhole(t *testing.T) {
 	}
 }
 
+func TestASurgeTellsOfItsWorstHourAndWhenItBegan(t *testing.T) {
+	registry := parse(t, surgeRegistry)
+	for _, worst := range []int{7, 9} {
+		s := times(times(ordinary(500, 56, 11), 7, 5, usage.Metrics[:]...), 9, 5, usage.Metrics[:]...)
+		s = times(s, worst, 4, usage.Metrics[:]...)
+		end := s.Begin + int64(s.Buckets())*3600
+		f, ok := detectors.Surge{}.Judge(registry, surgeQuestion("messaging"), usage.Answer{Series: []usage.Series{s}, Watermark: end})
+		if !ok || f.Peak.Hour() != worst+1 || f.EvidenceFrom.Hour() != worst || f.FirstCrossing.Hour() != 8 {
+			t.Errorf("hours 7 and 9 stand out, %d most: found %v, peak %s, evidence from %s, first crossing %s", worst, ok, f.Peak, f.EvidenceFrom, f.FirstCrossing)
+		}
+	}
+}
+
 func TestThePeopleOfASurgeAreAnEstimateWhereTheyAreMany(t *testing.T) {
 	registry := parse(t, surgeRegistry)
 	for size, exact := range map[float64]bool{20: true, 5000: false} {

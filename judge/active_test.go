@@ -5,7 +5,10 @@ import (
 	"slices"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/overreach/overreach/detectors"
+	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
 )
 
@@ -45,4 +48,15 @@ func TestWhatIsOpenAtTheEndOfItsPeriodIsAskedForInTheNextOne(t *testing.T) {
 	}
 	f(schema.Window30d, january, january.NextMonth())
 	f(schema.WindowHour, january, january+1)
+}
+
+func TestAnActivityNamesEachDayAndEachScopeOnceInOrder(t *testing.T) {
+	read, write := usage.Scope{Capability: "friends", Action: schema.Read}, usage.Scope{Capability: "friends", Action: schema.Write}
+	other := usage.Scope{Capability: "events", Action: schema.Write}
+	a := usage.Activity{Days: []schema.Day{9, 3, 9, 3, 5}, Scopes: []usage.Scope{write, read, other, write, other, read}}
+	tidy(&a)
+	want := usage.Activity{Days: []schema.Day{3, 5, 9}, Scopes: []usage.Scope{other, read, write}}
+	if diff := gocmp.Diff(want, a); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }
