@@ -39,6 +39,27 @@ func TestTheSameBatchAgainGivesTheSameRows(t *testing.T) {
 	}
 }
 
+func TestABatchIsHeldToTakeMoreTheLongerItsNamesAre(t *testing.T) {
+	takes := func(e testEvent) int64 {
+		e.Time, e.Action, e.Subject = day1, "read", "s"
+		b := newBatch(testKey, Topic{Name: "access"}, schema.DefaultTimeLimits())
+		b.open(0)
+		readInto(b, [][]byte{e.json()})
+		return b.bytes
+	}
+	const long = "a name of thirty-two characters."
+	least := takes(testEvent{Partner: "p", App: "a", Capability: "c"})
+	for what, e := range map[string]testEvent{
+		"partner":    {Partner: long, App: "a", Capability: "c"},
+		"app":        {Partner: "p", App: long, Capability: "c"},
+		"capability": {Partner: "p", App: "a", Capability: long},
+	} {
+		if got, want := takes(e)-least, int64(bytesAName*(len(long)-1)); got != want {
+			t.Errorf("a %s of %d bytes in the place of one adds %d, not %d", what, len(long), got, want)
+		}
+	}
+}
+
 func TestAMarkerNamesTheMinutesAndTheTimes(t *testing.T) {
 	b := newBatch(testKey, Topic{Name: "access"}, schema.DefaultTimeLimits())
 	b.open(7)

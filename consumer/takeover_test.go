@@ -1,10 +1,14 @@
 package consumer
 
 import (
+	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/overreach/overreach/schema"
 )
 
 func TestAPartitionWithoutARecordHasAMarkerThatSaysWhereItBegins(t *testing.T) {
@@ -26,4 +30,24 @@ func TestAPartitionWithoutARecordHasAMarkerThatSaysWhereItBegins(t *testing.T) {
 	}
 	f("where nothing is known", func(string) {})
 	f("where the group has an offset", func(addr string) { resetOffsets(t, addr, "overreach", "access", 1) })
+}
+
+func TestOfATopicThatIsNotTheOneInForceNothingIsReadAndNoLagIsSaid(t *testing.T) {
+	addr := broker(t, kfake.SeedTopics(1, "access"))
+	produce(t, addr, 0, 0, jsonOf(someEvents(300))...)
+	m := newMemory()
+	cfg := testConfig(addr, "access")
+	cfg.Streams = func(_ context.Context, now []Stream) ([]Stream, error) {
+		now[0].TopicID = "00000000-0000-0000-0000-00000000000f"
+		return now, nil
+	}
+	r := start(t, cfg, m)
+	waitFor(t, "it to stand still", func() bool { return strings.Contains(r.log.String(), "deleted and made again") })
+	if lags := gauges(t, r.metrics.lag); len(lags) != 0 {
+		t.Errorf("it says how far it is behind the log of another topic: %v", lags)
+	}
+	if to, ok, err := m.Counted(t.Context(), schema.Partition{Stream: r.streams[0].Name}); err != nil || ok {
+		t.Errorf("counted to %d, %v", to, err)
+	}
+	r.stop()
 }
