@@ -139,6 +139,20 @@ func TestOnlyGrowthOverWeeksCreeps(t *testing.T) {
 	}
 }
 
+func TestTheBandOfACreepIsAsFarBelowAsAboveByFactor(t *testing.T) {
+	q, a := asWeeks(3, "p", "messaging", key{"messaging", "web", growing(500, 0.1)})
+	scores, _, _ := detectors.Creep{}.Score(parse(t, weeksRegistry), q, a)
+	if len(scores) == 0 {
+		t.Fatal("no week was scored")
+	}
+	for _, s := range scores {
+		below, above := s.Expected/s.Low, s.High/s.Expected
+		if !(below > 1) || math.Abs(below-above) > 1e-9*above {
+			t.Errorf("%s: expected %g, from %g to %g", s.Metric, s.Expected, s.Low, s.High)
+		}
+	}
+}
+
 func TestOnlyAMixThatMovesBeyondItsPastIsAShift(t *testing.T) {
 	registry := parse(t, weeksRegistry)
 	half := func(from int, a, b float64) []key { // of two capabilities
