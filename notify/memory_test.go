@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 type memory struct {
 	mu         sync.Mutex
 	away       bool
+	failed     map[[24]uintptr]bool // unless nil, it fails once at each place from which it is asked
 	tellings   []schema.Telling
 	actions    []schema.FindingAction
 	findings   map[string]schema.Finding
@@ -35,6 +37,14 @@ func (m *memory) use(f func()) error {
 	defer m.mu.Unlock()
 	if m.away {
 		return errAway
+	}
+	if m.failed != nil {
+		var place [24]uintptr // the innermost calls, which the test and the runtime do not reach
+		runtime.Callers(2, place[:])
+		if !m.failed[place] {
+			m.failed[place] = true
+			return errAway
+		}
 	}
 	f()
 	return nil
