@@ -3,7 +3,10 @@ package consumer
 import (
 	"context"
 	"errors"
+	"maps"
 	"reflect"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +129,39 @@ func TestACrashAtAnyPointLosesNothingAndCountsNothingTwice(t *testing.T) {
 				t.Errorf("only %d ranges to compare", same)
 			}
 		})
+	}
+}
+
+func TestAStoreThatFailsOnceWhereverItIsAskedChangesNoCount(t *testing.T) {
+	addr := broker(t, kfake.SeedTopics(1, "access"))
+	events := someEvents(1000)
+	values := jsonOf(events)
+	produce(t, addr, 0, 0, append(values[:500:500], []byte("no event"))...)
+	m := newMemory()
+	cfg := testConfig(addr, "access")
+	cfg.Limits.Events = 100
+	failed := map[[24]uintptr]string{} // by the innermost calls
+	m.setFail(func(step string) error {
+		var place [24]uintptr
+		runtime.Callers(1, place[:])
+		if _, again := failed[place]; again {
+			return nil
+		}
+		failed[place] = step
+		return errors.New("no answer")
+	})
+	r := start(t, cfg, m)
+	r.countedTo(t, m)
+	produce(t, addr, 0, 0, values[500:]...)
+	r.countedTo(t, m)
+	r.stop()
+	sameTotals(t, m.totals(t), oracle(events))
+	if c := m.chained(t); c.records != 1001 || c.events != 1000 || c.rejected != 1 {
+		t.Errorf("the markers say %+v", c)
+	}
+	want := []string{"counted", "has raw", "has rejects", "raw", "rejects", "usage"}
+	if met := slices.Compact(slices.Sorted(maps.Values(failed))); !slices.Equal(met, want) {
+		t.Errorf("these failed: %v, want %v", met, want)
 	}
 }
 
