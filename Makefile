@@ -71,7 +71,7 @@ docs: build engine ## Write docs/config.md and docs/tables.md anew from the code
 	$(GO) run ./scripts/tablesdoc
 
 bench: engine ## Run the benchmarks; ratios count, absolute times vary
-	$(GO) test -run '^$$' -bench . -benchmem ./schema ./detectors ./detectors/baseline ./detectors/window ./consumer ./cmd/overreach
+	$(GO) test -run '^$$' -bench . -benchmem ./decode ./detectors ./detectors/baseline ./detectors/window ./consumer ./cmd/overreach
 
 bench-nab: ## Score the baseline on the Numenta Anomaly Benchmark's series; NAB=DIR for another folder
 	@scripts/bench-nab.sh

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/schema"
 )
 
@@ -21,7 +22,7 @@ const (
 type batch struct {
 	hashKey HashKey
 	keepRaw bool
-	reader  *schema.Reader
+	reader  *decode.Reader
 
 	from, next int64
 	opened     time.Time   // when its first record came
@@ -47,7 +48,7 @@ type counts struct {
 func newBatch(key HashKey, topic Topic, limits schema.TimeLimits) *batch {
 	return &batch{
 		hashKey: key, keepRaw: topic.KeepRaw,
-		reader: schema.NewReader(topic.Mapping, limits),
+		reader: decode.NewReader(topic.Mapping, limits),
 		delta:  newDelta(),
 		words:  map[string]string{},
 	}
@@ -79,7 +80,7 @@ func (b *batch) add(r *record) {
 	if r.large == nil {
 		events, rejects, filtered = b.reader.Read(r.value, r.time)
 	} else {
-		rejects = []schema.ItemReject{{Reject: *schema.RecordTooLarge(r.large.size)}}
+		rejects = []schema.ItemReject{{Reject: *decode.RecordTooLarge(r.large.size)}}
 	}
 	for i := range events {
 		b.addEvent(r.offset, &events[i])
@@ -107,7 +108,7 @@ func (b *batch) pass(to int64, why kind) {
 
 func (b *batch) addEvent(offset int64, e *schema.Event) {
 	subject, actor := b.hashKey.hash(e.Subject), b.hashKey.hash(e.Actor)
-	leaf := b.delta.add(e, subject, actor)
+	usageKey := b.delta.add(e, subject, actor)
 	if b.counts.firstEvent == 0 || e.Time < b.counts.firstEvent {
 		b.counts.firstEvent = e.Time
 	}
@@ -118,9 +119,9 @@ func (b *batch) addEvent(offset int64, e *schema.Event) {
 	a.Offset = append(a.Offset, offset)
 	a.Item = append(a.Item, e.Item)
 	a.Time = append(a.Time, e.Time)
-	a.Partner = append(a.Partner, leaf.Partner)
-	a.App = append(a.App, leaf.App)
-	a.Capability = append(a.Capability, leaf.Capability)
+	a.Partner = append(a.Partner, usageKey.Partner)
+	a.App = append(a.App, usageKey.App)
+	a.Capability = append(a.Capability, usageKey.Capability)
 	a.Action = append(a.Action, e.Action)
 	a.Subject = append(a.Subject, subject)
 	a.Actor = append(a.Actor, actor)

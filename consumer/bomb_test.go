@@ -21,7 +21,7 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// bombRecord is a record of a batch that is made as a stream: its key, value and
+// bombRecord is a record of a batch that is made as an incarnation: its key, value and
 // what is behind it are so many zeros.
 type bombRecord struct{ key, value, headers int64 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/segmentio/kafka-go/sasl"
 
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/schema"
 )
 
@@ -32,14 +33,14 @@ type Config struct {
 	HashKey     HashKey
 	Fingerprint string // of the binary: with the mapping and the key it says how a batch was read
 
-	// Cluster names the cluster in the names of streams; empty: by its own id.
+	// Cluster names the cluster in the names of incarnations; empty: by its own id.
 	Cluster string
-	// Streams is told the first life of each topic as it is now, and returns the
-	// lives in force: with other epochs, the ids that their topics have and how
+	// Incarnations is told the first incarnation of each topic as it is now, and returns the
+	// lives in force: with other numbers, the ids that their topics have and how
 	// many partitions they had when they were first read. It is called once the
 	// cluster has answered, where an error ends Run, then before each generation
-	// and every few seconds; there only ErrRefused does. nil: the first life.
-	Streams func(ctx context.Context, now []Stream) ([]Stream, error)
+	// and every few seconds; there only ErrRefused does. nil: the first incarnation.
+	Incarnations func(ctx context.Context, now []Incarnation) ([]Incarnation, error)
 	// Shared is told, before each generation, how many partitions the group reads.
 	// May be nil.
 	Shared func(partitions int)
@@ -64,7 +65,7 @@ type Counted struct {
 // Topic is one topic that the group reads.
 type Topic struct {
 	Name     string
-	Mapping  *schema.Mapping // nil: records are events as they are
+	Mapping  *decode.Mapping // nil: records are events as they are
 	KeepRaw  bool            // keep the records that became rejects
 	Backfill bool            // its events do not hold the watermark back
 }
@@ -96,7 +97,7 @@ func (s Start) String() string {
 // Limits close a batch: whichever is reached first.
 type Limits struct {
 	Events int // items: events, rejects and filtered ones
-	Keys   int // leaves × minutes, the bound on memory
+	Keys   int // usage keys × minutes, the bound on memory
 	// Bytes is what the batches of all partitions of the group take in memory
 	// together, as long as each has leastBatch: none takes more than its share, so
 	// whoever takes a partition over can finish the batch that it finds.

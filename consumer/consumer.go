@@ -24,7 +24,7 @@ import (
 )
 
 // Store is where the rows go. Each insert is one block under a token of table,
-// stream, partition and range, so that repeating it soon is harmless. The rows
+// incarnation, partition and range, so that repeating it soon is harmless. The rows
 // are the consumer's again once a call returns: what is kept must be copied. An
 // error is taken for an outage, and the call is repeated.
 type Store interface {
@@ -62,12 +62,12 @@ type Consumer struct {
 	pace       time.Duration               // of attempts at what cannot be decoded
 	stalls     map[schema.Partition]*stall // of this instance's partitions, now or before
 
-	mu      sync.Mutex
-	streams []Stream    // in force, in the order of the configuration
-	owned   []int32     // partitions of the first topic, ascending
-	total   int         // how many it has
-	parts   []*progress // what is counted here
-	outside time.Time   // since when this instance is in no generation; zero: it is in one
+	mu           sync.Mutex
+	incarnations []Incarnation // in force, in the order of the configuration
+	owned        []int32       // partitions of the first topic, ascending
+	total        int           // how many it has
+	parts        []*progress   // what is counted here
+	outside      time.Time     // since when this instance is in no generation; zero: it is in one
 }
 
 // New makes a Consumer, which does nothing until Run.
@@ -153,7 +153,7 @@ func (c *Consumer) leave(group *kafka.ConsumerGroup) {
 	}
 }
 
-// take takes what a generation assigns, once it is known which lives of the topics
+// take takes what a generation assigns, once it is known which incarnations of the topics
 // are in force. Meanwhile, which lasts as long as ClickHouse is away, the logs are
 // watched by the group's offsets. Where the generation ends first, another follows.
 func (c *Consumer) take(ctx context.Context, g *kafka.Generation) error {
@@ -200,13 +200,13 @@ func (c *Consumer) serve(ctx context.Context, g *kafka.Generation, stale bool, p
 		mine = append(mine, int32(a.ID))
 	}
 	slices.Sort(mine)
-	streams := c.inForce()
+	incarnations := c.inForce()
 	var loops []*partition
 	for i, topic := range c.cfg.Topics {
 		c.log.Info().Str("topic", topic.Name).Int32("generation", g.ID).Int("partitions", len(g.Assignments[topic.Name])).Msg("assigned")
 		for _, far := range parts {
 			if far.topic == topic.Name {
-				loops = append(loops, c.newPartition(topic, streams[i], far, limits, g))
+				loops = append(loops, c.newPartition(topic, incarnations[i], far, limits, g))
 			}
 		}
 	}
@@ -238,14 +238,14 @@ func (c *Consumer) newProgress(topic string, id int32, limits Limits) *progress 
 	return far
 }
 
-func (c *Consumer) newPartition(topic Topic, stream Stream, far *progress, limits Limits, g *kafka.Generation) *partition {
+func (c *Consumer) newPartition(topic Topic, incarnation Incarnation, far *progress, limits Limits, g *kafka.Generation) *partition {
 	id := far.partition
-	named := schema.Partition{Stream: stream.Name, Partition: id}
+	named := schema.Partition{Incarnation: incarnation.Name, Partition: id}
 	if c.stalls[named] == nil {
 		c.stalls[named] = &stall{}
 	}
 	return &partition{
-		cfg: &c.cfg, topic: topic, stream: stream, id: named, stall: c.stalls[named], pace: c.pace, label: partitionLabel(id), limits: limits,
+		cfg: &c.cfg, topic: topic, incarnation: incarnation, id: named, stall: c.stalls[named], pace: c.pace, label: partitionLabel(id), limits: limits,
 		store: c.store, cluster: c.cluster, metrics: c.metrics,
 		kafka: c.kafka, clickhouse: c.clickhouse,
 		log:      far.log,
@@ -306,7 +306,7 @@ func (c *Consumer) Drain() { c.drain.Store(true) }
 // lies behind it belongs to no transaction that has ended. It waits until the
 // cluster has answered once.
 func (c *Consumer) Ends(ctx context.Context) (map[schema.Partition]int64, error) {
-	streams, err := c.Streams(ctx)
+	incarnations, err := c.Incarnations(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -319,9 +319,9 @@ func (c *Consumer) Ends(ctx context.Context) (map[schema.Partition]int64, error)
 		return nil, err
 	}
 	ends := make(map[schema.Partition]int64)
-	for _, s := range streams {
+	for _, s := range incarnations {
 		for _, id := range partitions[s.Topic] {
-			ends[schema.Partition{Stream: s.Name, Partition: int32(id)}] = logs[place{s.Topic, int32(id)}].end
+			ends[schema.Partition{Incarnation: s.Name, Partition: int32(id)}] = logs[place{s.Topic, int32(id)}].end
 		}
 	}
 	return ends, nil

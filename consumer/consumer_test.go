@@ -13,6 +13,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/schema"
 )
 
@@ -182,7 +183,7 @@ func TestNeitherANewGroupNorResetOffsetsCountTwice(t *testing.T) {
 
 func TestWhatAMappingLeavesOutIsCountedApart(t *testing.T) {
 	addr := broker(t, kfake.SeedTopics(1, "access"))
-	mapping, err := schema.ParseMapping("test.yaml", []byte(`
+	mapping, err := decode.ParseMapping("test.yaml", []byte(`
 where:
   - {path: kind, equals: call}
 event:

@@ -301,7 +301,7 @@ func TestATopicMadeAgainStopsThePartitionWithOneClearLine(t *testing.T) {
 	r.countedTo(t, m)
 	r.stop()
 
-	addr = broker(t, kfake.SeedTopics(1, "access")) // the topic's next life, so far a shorter one
+	addr = broker(t, kfake.SeedTopics(1, "access")) // the topic's next incarnation, so far a shorter one
 	cfg.Brokers = []string{addr}
 	produce(t, addr, 0, 0, jsonOf(events[:300])...)
 	r = start(t, cfg, m)
@@ -316,14 +316,14 @@ func TestATopicMadeAgainStopsThePartitionWithOneClearLine(t *testing.T) {
 	}
 }
 
-func TestAnotherRecordAtTheLastOffsetIsAnotherStream(t *testing.T) {
+func TestAnotherRecordAtTheLastOffsetIsAnotherIncarnation(t *testing.T) {
 	addr := broker(t, kfake.SeedTopics(1, "access"))
 	events := someEvents(900)
 	produce(t, addr, 0, 0, jsonOf(events)...)
 	m := newMemory()
 	cfg := testConfig(addr, "access")
 	fence := &fence{client: &kafka.Client{Addr: kafka.TCP(addr), Transport: &kafka.Transport{}}, group: cfg.Group, topic: "access", generation: -1}
-	other := record{offset: 499, time: day1 + 86400_000, value: []byte("another life's record")}
+	other := record{offset: 499, time: day1 + 86400_000, value: []byte("another incarnation's record")}
 	if err := fence.commit(t.Context(), &pin{from: 500, to: 500, day: 20000, by: "x", last: other.fingerprint()}); err != nil {
 		t.Fatal(err)
 	}
@@ -381,8 +381,8 @@ func TestWhereANewOwnerGoesOn(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
-	f("a new stream and a new group", standing{committed: -1}, 0, false, true, false)
-	f("a new stream, a group with an offset", standing{committed: 7}, 7, false, false, true)
+	f("a new incarnation and a new group", standing{committed: -1}, 0, false, true, false)
+	f("a new incarnation, a group with an offset", standing{committed: 7}, 7, false, false, true)
 	f("crashed after the first pin", standing{committed: 10, pinned: true, pin: p}, 10, true, false, false)
 	f("crashed after a later pin", standing{vouched: true, counted: 10, committed: 10, pinned: true, pin: p}, 10, true, false, false)
 	f("crashed after usage", standing{vouched: true, counted: 20, committed: 10, pinned: true, pin: p}, 20, false, false, false)
@@ -398,8 +398,8 @@ func TestWhereANewOwnerGoesOn(t *testing.T) {
 		{vouched: true, counted: 10, committed: 10, pinned: true, pin: p, end: 19},
 		{committed: 20, end: 19},
 	} {
-		if _, err := s.decide(); !errors.Is(err, errOtherStream) {
-			t.Errorf("%+v: %v, want another stream", s, err)
+		if _, err := s.decide(); !errors.Is(err, errOtherIncarnation) {
+			t.Errorf("%+v: %v, want another incarnation", s, err)
 		}
 	}
 }

@@ -28,10 +28,10 @@ func (k HashKey) hash(id []byte) uint64 {
 // msPerMinute turns event times into minutes since 1970.
 const msPerMinute = 60_000
 
-// cell is what one leaf did in one minute of event time.
+// cell is what one usage key did in one minute of event time.
 type cell struct {
-	leaf   uint32
-	minute uint32 // since 1970
+	usageKey uint32
+	minute   uint32 // since 1970
 	schema.Counters
 	subjects, actors, bystanders window.Sketch // of accesses alone
 }
@@ -41,8 +41,8 @@ type cell struct {
 // however many cells have been large at some time.
 const keptPeople = 16
 
-func (c *cell) reset(leaf, minute uint32) {
-	c.leaf, c.minute, c.Counters = leaf, minute, schema.Counters{}
+func (c *cell) reset(usageKey, minute uint32) {
+	c.usageKey, c.minute, c.Counters = usageKey, minute, schema.Counters{}
 	for _, s := range []*window.Sketch{&c.subjects, &c.actors, &c.bystanders} {
 		if n, exact := s.Exact(); exact && n <= keptPeople {
 			s.Reset()
@@ -52,52 +52,52 @@ func (c *cell) reset(leaf, minute uint32) {
 	}
 }
 
-// delta is the usage of one batch: a cell for each leaf and minute. Hours and
+// delta is the usage of one batch: a cell for each usage key and minute. Hours and
 // days are rolled up from the minutes when it is flushed. Memory is kept from
 // batch to batch.
 type delta struct {
-	leafIDs map[string]uint32 // by the leaf's key, see leafKey
-	leaves  []schema.Leaf
-	cellIDs map[uint64]uint32 // by leaf<<32 | minute
-	cells   []cell
-	bytes   int64  // of memory that it takes
-	last    uint32 // the cell that was added to last: partners call in runs
-	key     []byte // scratch
-	order   []uint32
-	states  []byte // the marshalled states that the rows point into
-	hour    window.Sketch
-	day     [3]window.Sketch // subjects, actors, bystanders
-	rows    schema.UsageRows
+	usageKeyIDs map[string]uint32 // by the usage key's key, see usageKeyOf
+	usageKeys   []schema.UsageKey
+	cellIDs     map[uint64]uint32 // by usage key<<32 | minute
+	cells       []cell
+	bytes       int64  // of memory that it takes
+	last        uint32 // the cell that was added to last: partners call in runs
+	key         []byte // scratch
+	order       []uint32
+	states      []byte // the marshalled states that the rows point into
+	hour        window.Sketch
+	day         [3]window.Sketch // subjects, actors, bystanders
+	rows        schema.UsageRows
 }
 
 func newDelta() *delta {
-	return &delta{leafIDs: map[string]uint32{}, cellIDs: map[uint64]uint32{}}
+	return &delta{usageKeyIDs: map[string]uint32{}, cellIDs: map[uint64]uint32{}}
 }
 
 // reset empties the delta for the next batch.
 func (d *delta) reset() {
-	clear(d.leafIDs)
+	clear(d.usageKeyIDs)
 	clear(d.cellIDs)
-	clear(d.leaves) // the names are the old batch's
-	d.leaves, d.cells, d.last, d.bytes = d.leaves[:0], d.cells[:0], 0, 0
+	clear(d.usageKeys) // the names are the old batch's
+	d.usageKeys, d.cells, d.last, d.bytes = d.usageKeys[:0], d.cells[:0], 0, 0
 }
 
 // keys returns how many cells the delta holds.
 func (d *delta) keys() int { return len(d.cells) }
 
 // add adds an event, whose subject and actor hash to the numbers given, and
-// returns its leaf. It allocates nothing where the cell is there and its
+// returns its usage key. It allocates nothing where the cell is there and its
 // sketches have room.
-func (d *delta) add(e *schema.Event, subject, actor uint64) *schema.Leaf {
+func (d *delta) add(e *schema.Event, subject, actor uint64) *schema.UsageKey {
 	c := d.cell(e)
-	leaf := &d.leaves[c.leaf]
+	usageKey := &d.usageKeys[c.usageKey]
 	if e.Attempt() {
 		c.Attempts++
 		if c.FirstAttempt == 0 || e.Time < c.FirstAttempt {
 			c.FirstAttempt = e.Time
 		}
 		c.LastAttempt = max(c.LastAttempt, e.Time)
-		return leaf
+		return usageKey
 	}
 	c.Accesses++
 	c.Records += uint64(e.Records)
@@ -113,7 +113,7 @@ func (d *delta) add(e *schema.Event, subject, actor uint64) *schema.Leaf {
 			c.bystanders.Add(subject)
 		}
 	}
-	return leaf
+	return usageKey
 }
 
 // cell finds or makes the cell of an event.
@@ -121,20 +121,20 @@ func (d *delta) cell(e *schema.Event) *cell {
 	minute := uint32(e.Time / msPerMinute)
 	if len(d.cells) > 0 {
 		c := &d.cells[d.last]
-		if c.minute == minute && isLeaf(&d.leaves[c.leaf], e) {
+		if c.minute == minute && isUsageKey(&d.usageKeys[c.usageKey], e) {
 			return c
 		}
 	}
-	d.key = leafKey(d.key[:0], e)
-	leaf, ok := d.leafIDs[string(d.key)]
+	d.key = usageKeyOf(d.key[:0], e)
+	usageKey, ok := d.usageKeyIDs[string(d.key)]
 	if !ok {
-		leaf = uint32(len(d.leaves))
-		d.leaves = append(d.leaves, schema.Leaf{
+		usageKey = uint32(len(d.usageKeys))
+		d.usageKeys = append(d.usageKeys, schema.UsageKey{
 			Partner: string(e.Partner), App: string(e.App), Capability: string(e.Capability), Action: e.Action,
 		})
-		d.leafIDs[string(d.key)] = leaf
+		d.usageKeyIDs[string(d.key)] = usageKey
 	}
-	id, ok := d.cellIDs[uint64(leaf)<<32|uint64(minute)]
+	id, ok := d.cellIDs[uint64(usageKey)<<32|uint64(minute)]
 	if !ok {
 		id = uint32(len(d.cells))
 		if len(d.cells) < cap(d.cells) {
@@ -142,22 +142,22 @@ func (d *delta) cell(e *schema.Event) *cell {
 		} else {
 			d.cells = append(d.cells, cell{})
 		}
-		d.cells[id].reset(leaf, minute)
+		d.cells[id].reset(usageKey, minute)
 		d.bytes += bytesACell + bytesACellName*int64(len(e.Partner)+len(e.App)+len(e.Capability))
-		d.cellIDs[uint64(leaf)<<32|uint64(minute)] = id
+		d.cellIDs[uint64(usageKey)<<32|uint64(minute)] = id
 	}
 	d.last = id
 	return &d.cells[id]
 }
 
-func isLeaf(l *schema.Leaf, e *schema.Event) bool {
+func isUsageKey(l *schema.UsageKey, e *schema.Event) bool {
 	return l.Action == e.Action && l.Partner == string(e.Partner) &&
 		l.App == string(e.App) && l.Capability == string(e.Capability)
 }
 
-// leafKey appends a text that no other leaf has: the lengths keep ("a", "bc")
+// usageKeyOf appends a text that no other usage key has: the lengths keep ("a", "bc")
 // from ("ab", "c").
-func leafKey(b []byte, e *schema.Event) []byte {
+func usageKeyOf(b []byte, e *schema.Event) []byte {
 	b = append(b, byte(e.Action))
 	b = binary.AppendUvarint(b, uint64(len(e.Partner)))
 	b = append(b, e.Partner...)
@@ -186,7 +186,7 @@ func (d *delta) usage() *schema.UsageRows {
 	}
 	slices.SortFunc(d.order, func(a, b uint32) int {
 		x, y := &d.cells[a], &d.cells[b]
-		return cmp.Or(cmp.Compare(x.leaf, y.leaf), cmp.Compare(x.minute, y.minute))
+		return cmp.Or(cmp.Compare(x.usageKey, y.usageKey), cmp.Compare(x.minute, y.minute))
 	})
 	d.states = d.states[:0]
 	resetUsage(&d.rows)
@@ -196,24 +196,24 @@ func (d *delta) usage() *schema.UsageRows {
 	d.resetDay()
 	for i, id := range d.order {
 		c := &d.cells[id]
-		leaf := &d.leaves[c.leaf]
+		usageKey := &d.usageKeys[c.usageKey]
 		start := int64(c.minute) * 60
 		hour, day := window.Start(start, 3600), window.Start(start, schema.DaySeconds)
 
-		d.row(schema.Minute, start, leaf, &c.Counters, &c.subjects, nil, nil)
+		d.row(schema.Minute, start, usageKey, &c.Counters, &c.subjects, nil, nil)
 		hourSum.Add(&c.Counters)
 		d.hour.Merge(&c.subjects)
 		d.day[1].Merge(&c.actors)
 		d.day[2].Merge(&c.bystanders)
 
 		var next *cell
-		if i+1 < len(d.order) && d.cells[d.order[i+1]].leaf == c.leaf {
+		if i+1 < len(d.order) && d.cells[d.order[i+1]].usageKey == c.usageKey {
 			next = &d.cells[d.order[i+1]]
 		}
 		if next != nil && window.Start(int64(next.minute)*60, 3600) == hour {
 			continue
 		}
-		d.row(schema.Hourly, hour, leaf, &hourSum, &d.hour, nil, nil)
+		d.row(schema.Hourly, hour, usageKey, &hourSum, &d.hour, nil, nil)
 		daySum.Add(&hourSum)
 		d.day[0].Merge(&d.hour)
 		hourSum = schema.Counters{}
@@ -221,7 +221,7 @@ func (d *delta) usage() *schema.UsageRows {
 		if next != nil && window.Start(int64(next.minute)*60, schema.DaySeconds) == day {
 			continue
 		}
-		d.row(schema.Daily, day, leaf, &daySum, &d.day[0], &d.day[1], &d.day[2])
+		d.row(schema.Daily, day, usageKey, &daySum, &d.day[0], &d.day[1], &d.day[2])
 		daySum = schema.Counters{}
 		d.resetDay()
 	}
@@ -236,7 +236,7 @@ func (d *delta) resetDay() {
 	}
 }
 
-func (d *delta) row(r schema.Resolution, bucket int64, l *schema.Leaf, c *schema.Counters, subjects, actors, bystanders *window.Sketch) {
+func (d *delta) row(r schema.Resolution, bucket int64, l *schema.UsageKey, c *schema.Counters, subjects, actors, bystanders *window.Sketch) {
 	u := &d.rows
 	u.Resolution = append(u.Resolution, r)
 	u.Bucket = append(u.Bucket, bucket)

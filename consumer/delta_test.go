@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/schema"
 )
 
@@ -179,7 +180,7 @@ func BenchmarkEncodingJSON(b *testing.B) {
 // hashing of both ids, without the raw rows.
 func BenchmarkDecodeAndDeltaAdd(b *testing.B) {
 	values := benchValues(10_000)
-	r := schema.NewReader(nil, schema.DefaultTimeLimits())
+	r := decode.NewReader(nil, schema.DefaultTimeLimits())
 	d := newDelta()
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
@@ -196,7 +197,7 @@ func BenchmarkDeltaAdd(b *testing.B) {
 	values := benchValues(10_000)
 	var events []schema.Event
 	for _, v := range values {
-		var dec schema.Decoder
+		var dec decode.Decoder
 		var e schema.Event
 		if r := dec.Decode(v, &e); r != nil {
 			b.Fatal(r)

@@ -40,7 +40,7 @@ type large struct {
 }
 
 // fingerprint tells one record from another that lies at the same offset in
-// another life of the topic.
+// another incarnation of the topic.
 type fingerprint struct {
 	offset int64
 	time   int64

@@ -28,7 +28,7 @@ const insertTimeout = 60 * time.Second
 // write the same range again.
 func (p *partition) flush(ctx context.Context) error {
 	b, began := p.batch, time.Now()
-	mine := pin{from: b.from, to: b.next, day: schema.DayOf(began), epoch: p.stream.Epoch, by: p.cfg.fingerprint(&p.topic), last: b.last}
+	mine := pin{from: b.from, to: b.next, day: schema.DayOf(began), number: p.incarnation.Number, by: p.cfg.fingerprint(&p.topic), last: b.last}
 	if err := p.patiently(ctx, p.kafka, p.sameTopic); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (p *partition) insert(ctx context.Context, there func(context.Context) (boo
 // settle commits an offset up to which everything is counted, with nothing
 // unfinished behind it.
 func (p *partition) settle(ctx context.Context, offset int64) error {
-	err := p.commit(ctx, &pin{from: offset, to: offset, day: schema.DayOf(time.Now()), epoch: p.stream.Epoch,
+	err := p.commit(ctx, &pin{from: offset, to: offset, day: schema.DayOf(time.Now()), number: p.incarnation.Number,
 		by: p.cfg.fingerprint(&p.topic), last: p.batch.last})
 	if err == nil {
 		p.point(pointSettled)

@@ -59,7 +59,7 @@ func TestABatchIsNotPinnedOnceItsTopicWasMadeAgain(t *testing.T) {
 	}
 	madeAnew(t, addr, "access")
 	produce(t, addr, 0, 0, jsonOf(someEvents(400))...) // as long as before, and longer
-	if err := p.flush(t.Context()); !errors.Is(err, errOtherStream) {
+	if err := p.flush(t.Context()); !errors.Is(err, errOtherIncarnation) {
 		t.Errorf("the flush gave %v", err)
 	}
 	_, text, err := p.fence.read(t.Context())

@@ -154,7 +154,7 @@ func (m *memory) InsertUsage(_ context.Context, k schema.Marker, rows *schema.Us
 
 // bucketKey is what usage is compared by, summed over ranges and partitions.
 type bucketKey struct {
-	schema.Leaf
+	schema.UsageKey
 	resolution schema.Resolution
 	bucket     int64
 }
@@ -174,7 +174,7 @@ func (s *sums) total() total {
 	return total{s.Counters, string(s.subjects.MarshalAppend(nil)), string(s.actors.MarshalAppend(nil)), string(s.bystanders.MarshalAppend(nil))}
 }
 
-// totals adds up all usage rows of some streams, all where none is named.
+// totals adds up all usage rows of some incarnations, all where none is named.
 func (m *memory) totals(t *testing.T) map[bucketKey]total {
 	t.Helper()
 	m.mu.Lock()
@@ -182,7 +182,7 @@ func (m *memory) totals(t *testing.T) map[bucketKey]total {
 	all := map[bucketKey]*sums{}
 	for _, u := range m.usage {
 		for i := range u.Bucket {
-			k := bucketKey{schema.Leaf{Partner: u.Partner[i], App: u.App[i], Capability: u.Capability[i], Action: u.Action[i]}, u.Resolution[i], u.Bucket[i]}
+			k := bucketKey{schema.UsageKey{Partner: u.Partner[i], App: u.App[i], Capability: u.Capability[i], Action: u.Action[i]}, u.Resolution[i], u.Bucket[i]}
 			if all[k] == nil {
 				all[k] = &sums{}
 			}
@@ -272,7 +272,7 @@ func oracle(events []testEvent) map[bucketKey]total {
 			panic(err)
 		}
 		for _, r := range []schema.Resolution{schema.Minute, schema.Hourly, schema.Daily} {
-			k := bucketKey{schema.Leaf{Partner: e.Partner, App: e.App, Capability: e.Capability, Action: action}, r,
+			k := bucketKey{schema.UsageKey{Partner: e.Partner, App: e.App, Capability: e.Capability, Action: action}, r,
 				e.Time / 1000 / r.Seconds() * r.Seconds()}
 			if all[k] == nil {
 				all[k] = &sums{}
@@ -306,7 +306,7 @@ func sameTotals(t *testing.T, got, want map[bucketKey]total) {
 	}
 	for k, w := range want {
 		if g := got[k]; g != w {
-			t.Errorf("%v %s %d: counted %+v, want %+v (and maybe more)", k.Leaf, k.resolution, k.bucket, g.Counters, w.Counters)
+			t.Errorf("%v %s %d: counted %+v, want %+v (and maybe more)", k.UsageKey, k.resolution, k.bucket, g.Counters, w.Counters)
 			break
 		}
 	}

@@ -239,7 +239,7 @@ func (d *recordData) long() (record, error) {
 	return r, nil
 }
 
-// inflate returns what a batch's codec packed, as a stream.
+// inflate returns what a batch's codec packed, as an incarnation.
 func inflate(codec compress.Compression, payload []byte) (io.ReadCloser, error) {
 	switch codec {
 	case compress.Gzip:

@@ -22,10 +22,10 @@ type Standing struct {
 }
 
 // Inspect returns where every partition of every topic stands, by the order of
-// the configuration and number, and the streams in force. Of what was not counted
+// the configuration and number, and the incarnations in force. Of what was not counted
 // it reads no more than it takes to know whether it can be decoded. It joins no
 // group and changes nothing.
-func Inspect(ctx context.Context, cfg Config, store Store) ([]Stream, []Standing, error) {
+func Inspect(ctx context.Context, cfg Config, store Store) ([]Incarnation, []Standing, error) {
 	if err := cfg.check(); err != nil {
 		return nil, nil, err
 	}
@@ -40,9 +40,9 @@ func Inspect(ctx context.Context, cfg Config, store Store) ([]Stream, []Standing
 	var all []Standing
 	for i, topic := range cfg.Topics {
 		for _, id := range c.cluster.known[topic.Name] {
-			p := c.newPartition(topic, c.streams[i], c.newProgress(topic.Name, int32(id), cfg.Limits), cfg.Limits, &kafka.Generation{ID: -1})
+			p := c.newPartition(topic, c.incarnations[i], c.newProgress(topic.Name, int32(id), cfg.Limits), cfg.Limits, &kafka.Generation{ID: -1})
 			s, next, err := p.stand(ctx)
-			if err != nil && !errors.Is(err, errOtherStream) {
+			if err != nil && !errors.Is(err, errOtherIncarnation) {
 				return nil, nil, err
 			}
 			at := Standing{Partition: p.id, Counted: s.counted, Committed: s.committed, First: s.first, End: s.end, Stopped: err}
@@ -57,7 +57,7 @@ func Inspect(ctx context.Context, cfg Config, store Store) ([]Stream, []Standing
 			all = append(all, at)
 		}
 	}
-	return c.streams, all, nil
+	return c.incarnations, all, nil
 }
 
 // before returns what a partition stands before where that cannot be decoded, nil
@@ -90,9 +90,9 @@ func (p *partition) before(ctx context.Context, next plan, end int64) (*Unreadab
 	return nil, nil
 }
 
-// MadeAgain reports whether the topic of a stream was deleted and made again, by
+// MadeAgain reports whether the topic of an incarnation was deleted and made again, by
 // the id that Kafka gave it.
-func (s *Stream) MadeAgain() bool { return s.other }
+func (s *Incarnation) MadeAgain() bool { return s.other }
 
 // StartsAt returns where a start lies in each partition of a topic as it is now,
 // and the id that Kafka gave the topic.

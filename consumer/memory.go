@@ -8,7 +8,7 @@ const (
 	// sketches; bytesAName for each byte of its names and ids.
 	bytesAnEvent, bytesAName = 1 << 10, 3
 	// bytesACell is a cell, its place in two maps and its three rows of usage, and
-	// bytesACellName for each byte of its leaf's names: as a key, held, and three
+	// bytesACellName for each byte of its usage key's names: as a key, held, and three
 	// times as a column and as what is sent of it.
 	bytesACell, bytesACellName = 3 << 10, 7
 )

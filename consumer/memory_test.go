@@ -31,13 +31,13 @@ func TestPartitionsShareTheMemoryOfBatches(t *testing.T) {
 func TestABatchIsFullBeforeItHoldsMoreThanItsShare(t *testing.T) {
 	long := func(n int) string { return fmt.Sprintf("%0200d", n) }
 	for what, event := range map[string]func(n int) testEvent{
-		"a leaf each": func(n int) testEvent {
+		"a usage key each": func(n int) testEvent {
 			return testEvent{Time: day1, Partner: long(n), App: long(n), Capability: "c", Action: "read", Subject: fmt.Sprint(n)}
 		},
 		"a minute each": func(n int) testEvent {
 			return testEvent{Time: day1 + int64(n)*60_000, Partner: "p", Capability: "c", Action: "read", Subject: fmt.Sprint(n)}
 		},
-		"few leaves": func(n int) testEvent {
+		"few usage keys": func(n int) testEvent {
 			return testEvent{Time: day1, Partner: fmt.Sprint(n % 3), Capability: "c", Action: "read", Subject: fmt.Sprint(n)}
 		},
 		"many of people": func(n int) testEvent {

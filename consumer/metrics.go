@@ -82,7 +82,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "overreach_flush_seconds", Help: "How long a batch takes from its pin until its marker is written.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 2, 12),
 		}, []string{"topic"}),
-		keys:       gauge("overreach_batch_keys", "Leaves and minutes in the last batch of a partition.", "topic", "partition"),
+		keys:       gauge("overreach_batch_keys", "Usage keys and minutes in the last batch of a partition.", "topic", "partition"),
 		rebalances: prometheus.NewCounter(prometheus.CounterOpts{Name: "overreach_rebalances_total", Help: "Generations of the group that this instance took part in."}),
 		stopped:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "overreach_partitions_stopped", Help: "Partitions that stand still because their topic is another one now."}),
 	}

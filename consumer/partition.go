@@ -16,23 +16,23 @@ import (
 // partition is the loop over one partition for as long as one generation of the
 // group lasts: fetch, add to the batch, flush.
 type partition struct {
-	cfg        *Config
-	topic      Topic
-	stream     Stream // the life of the topic that is in force
-	id         schema.Partition
-	label      string // the number, for metrics
-	limits     Limits
-	store      Store
-	cluster    *cluster
-	fence      *fence
-	fetch      *fetcher
-	kafka      *outage
-	clickhouse *outage
-	metrics    *Metrics
-	log        zerolog.Logger
-	progress   *progress
-	drained    func() bool  // nothing more will be produced
-	point      func(string) // told between two steps: reached, or what a test puts there
+	cfg         *Config
+	topic       Topic
+	incarnation Incarnation // the incarnation of the topic that is in force
+	id          schema.Partition
+	label       string // the number, for metrics
+	limits      Limits
+	store       Store
+	cluster     *cluster
+	fence       *fence
+	fetch       *fetcher
+	kafka       *outage
+	clickhouse  *outage
+	metrics     *Metrics
+	log         zerolog.Logger
+	progress    *progress
+	drained     func() bool  // nothing more will be produced
+	point       func(string) // told between two steps: reached, or what a test puts there
 
 	batch   *batch
 	redo    *pin  // the range to write again, exactly
@@ -54,12 +54,12 @@ func (p *partition) run(ctx, write context.Context) {
 	case err == nil:
 	case errors.Is(err, errFenced):
 		p.log.Info().Msg("this instance lost the partition during a flush; its new owner finishes the batch")
-	case errors.Is(err, errOtherStream):
+	case errors.Is(err, errOtherIncarnation):
 		p.metrics.stopped.Inc()
 		defer p.metrics.stopped.Dec()
 		p.progress.at(unknown, unknown)
-		p.progress.halt("stopped, for the topic is another one now; `overreach stream new " + p.topic.Name + "` begins its next life")
-		p.log.Error().Err(err).Str("stream", p.id.Stream).Msg("this partition stands still; `overreach stream new` begins the next life of the topic")
+		p.progress.halt("stopped, for the topic is another one now; `overreach topic new " + p.topic.Name + "` begins its next incarnation")
+		p.log.Error().Err(err).Str("incarnation", p.id.Incarnation).Msg("this partition stands still; `overreach topic new` begins the next incarnation of the topic")
 	default:
 		p.log.Warn().Err(err).Msg("the last batch was not finished; the next owner of the partition does it")
 	}
@@ -164,7 +164,7 @@ func (p *partition) next(ctx context.Context) (chunk, *unreadable, error) {
 			return err
 		}
 		if from > end {
-			return fmt.Errorf("%w: offset %d was to be read next, but the log ends at %d", errOtherStream, from, end)
+			return fmt.Errorf("%w: offset %d was to be read next, but the log ends at %d", errOtherIncarnation, from, end)
 		}
 		c = chunk{next: max(from, first), end: end}
 		if p.redo != nil {
@@ -189,7 +189,7 @@ func (p *partition) sameTopic(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.stream.isOther(ids[p.topic.Name]) {
+	if p.incarnation.isOther(ids[p.topic.Name]) {
 		return errMadeAgain
 	}
 	return nil
@@ -257,7 +257,7 @@ func (p *partition) tell() { p.progress.at(p.batch.from, max(p.batch.next, p.fet
 // patiently calls f until it succeeds or cannot.
 func (p *partition) patiently(ctx context.Context, o *outage, f func(context.Context) error) error {
 	return o.retry(ctx, &p.progress.wait, func(err error) bool {
-		return errors.Is(err, errFenced) || errors.Is(err, errOtherStream)
+		return errors.Is(err, errFenced) || errors.Is(err, errOtherIncarnation)
 	}, f)
 }
 

@@ -24,14 +24,14 @@ import (
 //
 //	overreach/1 to=1200 day=2026-11-24 by=1f0c… last=1199,1700000000000,9ae0daaf
 //
-// and epoch=2 behind it in a later life of the topic than the first, and
+// and incarnation=2 behind it in a later incarnation of the topic than the first, and
 // unreadable=bad_crc behind that where none of the range could be decoded: nobody
 // looks at it again. A binary that does not know this takes the commit for one
 // without a pin, and tries to read the range.
 type pin struct {
 	from, to int64
 	day      schema.Day
-	epoch    uint32      // of the stream: offsets of another one say nothing
+	number   uint32      // of the incarnation: offsets of another one say nothing
 	by       string      // fingerprint of mapping, key and binary; or byMixed
 	last     fingerprint // its offset is -1 where there is none
 	why      kind        // it could not be decoded; empty where it could
@@ -46,8 +46,8 @@ const byMixed = "mixed"
 func (p *pin) String() string {
 	text := fmt.Sprintf("%s to=%d day=%s by=%s last=%d,%d,%08x",
 		pinVersion, p.to, p.day, p.by, p.last.offset, p.last.time, p.last.crc)
-	if p.epoch > 1 {
-		text += fmt.Sprintf(" epoch=%d", p.epoch)
+	if p.number > 1 {
+		text += fmt.Sprintf(" incarnation=%d", p.number)
 	}
 	if p.why != "" {
 		text += " unreadable=" + string(p.why)
@@ -59,7 +59,7 @@ func (p *pin) String() string {
 // another program made has no pin.
 func parsePin(from int64, text string) (pin, bool) {
 	fields := strings.Fields(text)
-	epoch, why := uint64(1), kind("")
+	number, why := uint64(1), kind("")
 	if n := len(fields); n > 5 {
 		if text, named := strings.CutPrefix(fields[n-1], "unreadable="); named {
 			if why = kind(text); !slices.Contains(kinds, why) {
@@ -69,9 +69,9 @@ func parsePin(from int64, text string) (pin, bool) {
 		}
 	}
 	if len(fields) == 6 {
-		text, named := strings.CutPrefix(fields[5], "epoch=")
+		text, named := strings.CutPrefix(fields[5], "incarnation=")
 		var err error
-		if epoch, err = strconv.ParseUint(text, 10, 32); err != nil || !named || epoch < 2 {
+		if number, err = strconv.ParseUint(text, 10, 32); err != nil || !named || number < 2 {
 			return pin{}, false
 		}
 		fields = fields[:5]
@@ -99,7 +99,7 @@ func parsePin(from int64, text string) (pin, bool) {
 	if errors.Join(err1, err2, err3, err4, err5) != nil || to < from {
 		return pin{}, false
 	}
-	return pin{from: from, to: to, day: day, epoch: uint32(epoch), by: values[2], why: why,
+	return pin{from: from, to: to, day: day, number: uint32(number), by: values[2], why: why,
 		last: fingerprint{offset: offset, time: ms, crc: uint32(crc)}}, true
 }
 

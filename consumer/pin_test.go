@@ -6,12 +6,12 @@ import (
 )
 
 func TestAPinReadsBackAsItWasWritten(t *testing.T) {
-	for i, epoch := range []uint32{1, 2, 1 << 31, 1, 2} {
+	for i, number := range []uint32{1, 2, 1 << 31, 1, 2} {
 		why := kind("")
 		if i > 2 {
 			why = badCompression
 		}
-		p := pin{from: 1 << 60, to: 1<<60 + 50_000, day: 20781, epoch: epoch, by: "0123456789abcdef", why: why,
+		p := pin{from: 1 << 60, to: 1<<60 + 50_000, day: 20781, number: number, by: "0123456789abcdef", why: why,
 			last: fingerprint{offset: 1<<60 + 49_999, time: 1700000000000, crc: 0x0000abcd}}
 		text := p.String()
 		got, ok := parsePin(p.from, text)
@@ -26,9 +26,9 @@ func TestAPinReadsBackAsItWasWritten(t *testing.T) {
 
 // A binary of before there were such pins must not take one for a pin of records.
 func TestAPinOfWhatCannotBeDecodedIsNoPinToAnOlderBinary(t *testing.T) {
-	p := pin{from: 3, to: 9, day: 20000, epoch: 1, by: "ab", last: fingerprint{offset: -1}, why: badCRC}
+	p := pin{from: 3, to: 9, day: 20000, number: 1, by: "ab", last: fingerprint{offset: -1}, why: badCRC}
 	fields := strings.Fields(p.String())
-	if len(fields) != 6 || strings.HasPrefix(fields[5], "epoch=") { // such a one took five fields, or six where the last names an epoch
+	if len(fields) != 6 || strings.HasPrefix(fields[5], "incarnation=") { // such a one took five fields, or six where the last names an number
 		t.Errorf("%q", fields)
 	}
 	if _, ok := parsePin(3, strings.Replace(p.String(), "bad_crc", "another", 1)); ok {
@@ -42,8 +42,8 @@ func FuzzPin(f *testing.F) {
 	f.Add(int64(3), "")
 	f.Add(int64(10), "overreach/1 to=9 day=2024-01-01 by=x last=1,2,3")
 	f.Add(int64(1), "overreach/1 to=9 day= by= last=,,")
-	f.Add(int64(3), "overreach/1 to=9 day=2024-01-01 by=x last=1,2,3 epoch=7")
-	f.Add(int64(3), "overreach/1 to=9 day=2024-01-01 by=x last=1,2,3 epoch=7 unreadable=bad_crc")
+	f.Add(int64(3), "overreach/1 to=9 day=2024-01-01 by=x last=1,2,3 incarnation=7")
+	f.Add(int64(3), "overreach/1 to=9 day=2024-01-01 by=x last=1,2,3 incarnation=7 unreadable=bad_crc")
 	f.Add(int64(3), "overreach/1 to=9 day=2024-01-01 by=x last=1,2,3 unreadable=whatever")
 	f.Fuzz(func(t *testing.T, from int64, text string) {
 		p, ok := parsePin(from, text)

@@ -181,7 +181,7 @@ func TestAGenerationThatBeginsWhileClickHouseIsAwayIsMeasuredBeforeItIsServed(t 
 	produce(t, addr, 0, 0, jsonOf(someEvents(700))...)
 
 	asked := 0
-	cfg.Streams = func(_ context.Context, now []Stream) ([]Stream, error) {
+	cfg.Incarnations = func(_ context.Context, now []Incarnation) ([]Incarnation, error) {
 		if asked++; asked > 1 { // the first answer is needed to start at all
 			return nil, errors.New("no answer")
 		}
@@ -205,7 +205,7 @@ func TestLagIsWatchedThoughTheGroupSharesOutItsPartitionsAnewWhileClickHouseIsAw
 	m := newMemory()
 	var away atomic.Bool
 	cfg := testConfig(addr, "access")
-	cfg.Streams = func(_ context.Context, now []Stream) ([]Stream, error) {
+	cfg.Incarnations = func(_ context.Context, now []Incarnation) ([]Incarnation, error) {
 		if away.Load() {
 			return nil, errors.New("no answer")
 		}
@@ -238,7 +238,7 @@ func TestLagIsWatchedThoughTheGroupSharesOutItsPartitionsAnewWhileClickHouseIsAw
 		becomes(t, "lag", r.metrics.lag, fmt.Sprintf("partition=%d,topic=access", p), 700)
 	}
 	if after := rebalances(); after != before {
-		t.Errorf("it took its partitions though nobody could say which streams are in force: %s, it was %s", after, before)
+		t.Errorf("it took its partitions though nobody could say which incarnations are in force: %s, it was %s", after, before)
 	}
 	away.Store(false)
 	m.setFail(nil)
@@ -289,7 +289,7 @@ func TestAPartitionOfAnotherTopicNamesItselfAndIsNotMeasured(t *testing.T) {
 	produce(t, addr, 0, 0, jsonOf(someEvents(500))...)
 	cfg := testConfig(addr, "access")
 	commit := &fence{client: &kafka.Client{Addr: kafka.TCP(addr), Transport: &kafka.Transport{}}, group: cfg.Group, topic: "access", generation: -1}
-	other := record{offset: 299, time: day1, value: []byte("another life's record")}
+	other := record{offset: 299, time: day1, value: []byte("another incarnation's record")}
 	if err := commit.commit(t.Context(), &pin{from: 300, to: 300, day: 20000, by: "x", last: other.fingerprint()}); err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func (s *standing) decide() (plan, error) {
 		known = max(known, s.pin.to)
 	}
 	if s.end < known {
-		return plan{}, fmt.Errorf("%w: offsets up to %d have been read, but the log ends at %d", errOtherStream, known, s.end)
+		return plan{}, fmt.Errorf("%w: offsets up to %d have been read, but the log ends at %d", errOtherIncarnation, known, s.end)
 	}
 	switch {
 	case s.pinned && s.pin.to > s.pin.from && (!s.vouched || s.counted == s.pin.from):
@@ -54,7 +54,7 @@ func (s *standing) decide() (plan, error) {
 	case s.vouched:
 		return plan{from: s.counted, said: "the group's offset lies beyond what was counted; what lies between is counted now"}, nil
 	case s.committed >= 0:
-		return plan{from: s.committed, said: "nothing of this stream was counted yet; starting at the group's offset"}, nil
+		return plan{from: s.committed, said: "nothing of this incarnation was counted yet; starting at the group's offset"}, nil
 	}
 	return plan{start: true}, nil
 }
@@ -94,7 +94,7 @@ func (p *partition) stand(ctx context.Context) (standing, plan, error) {
 			return err
 		}
 		s.pin, s.pinned = parsePin(s.committed, text)
-		if s.pinned && s.pin.epoch != p.stream.Epoch { // of records in another life
+		if s.pinned && s.pin.number != p.incarnation.Number { // of records in another incarnation
 			s.committed, s.pin, s.pinned = -1, pin{}, false
 		}
 		s.first, s.end, err = p.cluster.bounds(ctx, p.topic.Name, p.id.Partition)
@@ -103,7 +103,7 @@ func (p *partition) stand(ctx context.Context) (standing, plan, error) {
 	if err != nil {
 		return s, plan{}, err
 	}
-	if s.committed >= 0 && !p.stream.other {
+	if s.committed >= 0 && !p.incarnation.other {
 		p.progress.assume(s.committed)
 	} else {
 		p.progress.at(unknown, unknown) // the group's offset, if any, means another log
@@ -115,7 +115,7 @@ func (p *partition) stand(ctx context.Context) (standing, plan, error) {
 	if err != nil {
 		return s, plan{}, err
 	}
-	if p.stream.other {
+	if p.incarnation.other {
 		return s, plan{}, errMadeAgain
 	}
 	next, err := s.decide()
@@ -138,7 +138,7 @@ func (p *partition) begin(ctx context.Context, from int64) error {
 // restart before the first batch does not begin elsewhere. A partition that was
 // added to a topic which is being read is new from its beginning on.
 func (p *partition) start(ctx context.Context, s *standing) (plan, error) {
-	if p.id.Partition >= int32(p.stream.Partitions) { //nolint:gosec // Kafka's own number
+	if p.id.Partition >= int32(p.incarnation.Partitions) { //nolint:gosec // Kafka's own number
 		p.log.Info().Int64("offset", s.first).Msg("this partition was added to the topic; starting at its beginning")
 		return plan{from: s.first}, p.settle(ctx, s.first)
 	}
@@ -175,7 +175,7 @@ func (p *partition) checkIdentity(ctx context.Context, want fingerprint) error {
 	}
 	if got := c.records[0].fingerprint(); got != want {
 		return fmt.Errorf("%w: the record at offset %d has time %d and CRC %08x, it had time %d and CRC %08x",
-			errOtherStream, want.offset, got.time, got.crc, want.time, want.crc)
+			errOtherIncarnation, want.offset, got.time, got.crc, want.time, want.crc)
 	}
 	return nil
 }

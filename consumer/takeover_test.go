@@ -37,7 +37,7 @@ func TestOfATopicThatIsNotTheOneInForceNothingIsReadAndNoLagIsSaid(t *testing.T)
 	produce(t, addr, 0, 0, jsonOf(someEvents(300))...)
 	m := newMemory()
 	cfg := testConfig(addr, "access")
-	cfg.Streams = func(_ context.Context, now []Stream) ([]Stream, error) {
+	cfg.Incarnations = func(_ context.Context, now []Incarnation) ([]Incarnation, error) {
 		now[0].TopicID = "00000000-0000-0000-0000-00000000000f"
 		return now, nil
 	}
@@ -46,7 +46,7 @@ func TestOfATopicThatIsNotTheOneInForceNothingIsReadAndNoLagIsSaid(t *testing.T)
 	if lags := gauges(t, r.metrics.lag); len(lags) != 0 {
 		t.Errorf("it says how far it is behind the log of another topic: %v", lags)
 	}
-	if to, ok, err := m.Counted(t.Context(), schema.Partition{Stream: r.streams[0].Name}); err != nil || ok {
+	if to, ok, err := m.Counted(t.Context(), schema.Partition{Incarnation: r.incarnations[0].Name}); err != nil || ok {
 		t.Errorf("counted to %d, %v", to, err)
 	}
 	r.stop()

@@ -60,7 +60,7 @@ func (r *running) endsAt(t *testing.T, offset int64) {
 	t.Helper()
 	waitFor(t, "the transactions' markers", func() bool {
 		ends, err := r.Ends(t.Context())
-		return err == nil && ends[schema.Partition{Stream: r.cluster.id + "/access@1"}] == offset
+		return err == nil && ends[schema.Partition{Incarnation: r.cluster.id + "/access@1"}] == offset
 	})
 }
 

@@ -158,7 +158,7 @@ func (d *damage) isPassed(t *testing.T, addr, way string, readable []testEvent) 
 	waitFor(t, "the line that says so", func() bool { return strings.Contains(r.log.String(), "this partition stands still") })
 	if way == "command" {
 		time.Sleep(500 * time.Millisecond)
-		partition := schema.Partition{Stream: r.inForce()[0].Name}
+		partition := schema.Partition{Incarnation: r.inForce()[0].Name}
 		if to, _, _ := m.Counted(t.Context(), partition); to != d.from {
 			t.Errorf("it is counted up to %d, what cannot be decoded begins at %d", to, d.from)
 		}
@@ -234,7 +234,7 @@ func (d *damage) wasBegun(t *testing.T, addr string, all []testEvent) {
 	cfg.Limits.Events = 500
 	crashAt(t, cfg, m, pointUsage, 1) // 0 to 500 is counted
 	f := &fence{client: &kafka.Client{Addr: kafka.TCP(addr), Transport: &kafka.Transport{}}, group: cfg.Group, topic: d.topic, generation: -1}
-	begun := pin{from: 500, to: 1300, day: schema.DayOf(time.Now()), by: cfg.fingerprint(&cfg.Topics[0]), epoch: 1, last: fingerprint{offset: -1}}
+	begun := pin{from: 500, to: 1300, day: schema.DayOf(time.Now()), by: cfg.fingerprint(&cfg.Topics[0]), number: 1, last: fingerprint{offset: -1}}
 	if err := f.commit(t.Context(), &begun); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/overreach/overreach/detectors/trend"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // Creep finds growth that is too slow for any hour to stand out: over twelve weeks
@@ -32,7 +33,7 @@ func (Creep) BlindSpots() string {
 }
 
 // Watches implements Detector.
-func (Creep) Watches(r *schema.Registry, partner string) []string {
+func (Creep) Watches(r *registry.Registry, partner string) []string {
 	if _, ok := r.Partners[partner]; !ok {
 		return nil
 	}
@@ -40,12 +41,12 @@ func (Creep) Watches(r *schema.Registry, partner string) []string {
 }
 
 // Ask implements Detector.
-func (d Creep) Ask(r *schema.Registry, a usage.Activity) []usage.Question {
+func (d Creep) Ask(r *registry.Registry, a usage.Activity) []usage.Question {
 	return askWeeks(d.Name(), "growth", r, a)
 }
 
 // Judge implements Detector.
-func (d Creep) Judge(r *schema.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
+func (d Creep) Judge(r *registry.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
 	_, f, ok := d.Score(r, q, a)
 	return f, ok
 }
@@ -59,7 +60,7 @@ type creeping struct {
 }
 
 // Score implements Scorer.
-func (d Creep) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool) {
+func (d Creep) Score(r *registry.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool) {
 	if !whole(&a) {
 		return nil, schema.Finding{}, false
 	}
@@ -85,7 +86,7 @@ func (d Creep) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]sc
 }
 
 // scores scores each metric of a key, and returns the one that creeps most, if any.
-func (d Creep) scores(r *schema.Registry, q *usage.Question, s *usage.Series) (scores []schema.Score, worst *creeping) {
+func (d Creep) scores(r *registry.Registry, q *usage.Question, s *usage.Series) (scores []schema.Score, worst *creeping) {
 	if calls := weekly(r, q, s, usage.Accesses); len(calls) < creepWeeks || calls[len(calls)-1] < leastADay {
 		return nil, nil
 	}
@@ -119,7 +120,7 @@ func (d Creep) fit(q *usage.Question, s *usage.Series, m usage.Metric, weeks []f
 		chance = 1
 	}
 	c.score = schema.Score{
-		Detector: d.Name(), Leaf: schema.Leaf{Partner: q.Partner, Capability: s.Capability}, Metric: m.String(),
+		Detector: d.Name(), UsageKey: schema.UsageKey{Partner: q.Partner, Capability: s.Capability}, Metric: m.String(),
 		Bucket: (q.Period + 6).Second(), Step: s.Step, Observed: weeks[len(weeks)-1],
 		Expected: first, Low: first * math.Exp(-2*c.Noise), High: first * math.Exp(2*c.Noise),
 		Chance: chance, Score: baseline.Corrected(chance, float64(len(usage.Metrics))*yearWeeks),

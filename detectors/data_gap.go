@@ -8,6 +8,7 @@ import (
 
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // DataGap finds records that were gone from Kafka before they were counted, or that
@@ -15,9 +16,9 @@ import (
 // What makes it is what reading met, so a replay of the whole log has none.
 type DataGap struct{}
 
-// Coverage is the partner of findings about what was read. No event has an empty
+// NoPartner is the partner of findings about what was read. No event has an empty
 // partner, so it is nobody's name.
-const Coverage = ""
+const NoPartner = ""
 
 // gapLasts is for how long, after the last event time that it may concern, a gap
 // stays open.
@@ -32,7 +33,7 @@ func (DataGap) BlindSpots() string {
 }
 
 // Watches implements Detector.
-func (DataGap) Watches(*schema.Registry, string) []string { return nil }
+func (DataGap) Watches(*registry.Registry, string) []string { return nil }
 
 // Key is the key of the finding that a gap belongs to: one for a partition and
 // day of pin, for what was missing and for what could not be decoded.
@@ -42,15 +43,15 @@ func (d DataGap) Key(g *schema.Gap) schema.FindingKey {
 		what = "unreadable"
 	}
 	return schema.FindingKey{
-		Detector: d.Name(), Partner: Coverage, Period: g.Pinned,
-		Cause: fmt.Sprintf("%s in %s/%d", what, g.Stream, g.Partition.Partition),
+		Detector: d.Name(), Partner: NoPartner, Period: g.Pinned,
+		Cause: fmt.Sprintf("%s in %s/%d", what, g.Incarnation, g.Partition.Partition),
 	}
 }
 
 // Ask implements Detector. What merged markers say has been told when they were
 // not merged yet.
-func (d DataGap) Ask(_ *schema.Registry, a usage.Activity) []usage.Question {
-	if a.Partner != Coverage {
+func (d DataGap) Ask(_ *registry.Registry, a usage.Activity) []usage.Question {
+	if a.Partner != NoPartner {
 		return nil
 	}
 	keys := slices.Clone(a.Open)
@@ -69,7 +70,7 @@ func (d DataGap) Ask(_ *schema.Registry, a usage.Activity) []usage.Question {
 }
 
 // Judge implements Detector.
-func (d DataGap) Judge(_ *schema.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
+func (d DataGap) Judge(_ *registry.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
 	if len(a.Gaps) == 0 {
 		return schema.Finding{}, false
 	}
@@ -119,10 +120,10 @@ func (DataGap) sentence(g *schema.Gap, f *schema.Finding) string {
 	}
 	if g.Why != "" {
 		return fmt.Sprintf("%s of %s partition %d (within offsets %d to %d) could not be decoded (%s) and were passed: counts of what happened%s UTC may be too low, for every partner, and a zero is no proof.",
-			count(g.Missing, "offset", "offsets"), g.Stream, g.Partition.Partition, g.From, g.To, g.Why, when)
+			count(g.Missing, "offset", "offsets"), g.Incarnation, g.Partition.Partition, g.From, g.To, g.Why, when)
 	}
 	return fmt.Sprintf("Kafka no longer had %s of %s partition %d (offsets %d to %d) when they were to be read: counts of what happened%s UTC may be too low, for every partner, and a zero is no proof.",
-		count(g.Missing, "record", "records"), g.Stream, g.Partition.Partition, g.From, g.To, when)
+		count(g.Missing, "record", "records"), g.Incarnation, g.Partition.Partition, g.From, g.To, when)
 }
 
 func later(a, b time.Time) time.Time {

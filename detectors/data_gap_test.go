@@ -12,10 +12,10 @@ import (
 // same day: only one of them says that Kafka no longer had it.
 func TestWhatCouldNotBeDecodedIsAFindingOfItsOwn(t *testing.T) {
 	at := func(from, to int64, n uint64, why string) schema.Gap {
-		return schema.Gap{Range: schema.Range{Partition: schema.Partition{Stream: "k/t@1", Partition: 3}, From: from, To: to, Pinned: 20000}, Missing: n, Why: why, First: 60_000, Last: 120_000}
+		return schema.Gap{Range: schema.Range{Partition: schema.Partition{Incarnation: "k/t@1", Partition: 3}, From: from, To: to, Pinned: 20000}, Missing: n, Why: why, First: 60_000, Last: 120_000}
 	}
 	gaps := []schema.Gap{at(10, 20, 4, ""), at(100, 200, 90, "bad_crc"), at(300, 310, 10, "bad_batch")}
-	questions := DataGap{}.Ask(nil, usage.Activity{Partner: Coverage, Gaps: gaps})
+	questions := DataGap{}.Ask(nil, usage.Activity{Partner: NoPartner, Gaps: gaps})
 	if len(questions) != 2 {
 		t.Fatalf("asked %v", questions)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // A Detector looks for one kind of overreach.
@@ -22,14 +23,14 @@ type Detector interface {
 	// Ask returns the questions that the touched days of a partner raise. It
 	// returns the same question for the same key whatever part of the key's
 	// period was touched.
-	Ask(r *schema.Registry, a usage.Activity) []usage.Question
+	Ask(r *registry.Registry, a usage.Activity) []usage.Question
 
 	// Judge decides whether the answer makes a finding. What it leaves empty
 	// (evidence, owner, coverage) is read for findings alone, by the judge.
-	Judge(r *schema.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool)
+	Judge(r *registry.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool)
 
 	// Watches says in a few words each what it will watch of a partner.
-	Watches(r *schema.Registry, partner string) []string
+	Watches(r *registry.Registry, partner string) []string
 
 	// BlindSpots says what it cannot see.
 	BlindSpots() string
@@ -42,7 +43,7 @@ type Scorer interface {
 
 	// Score returns the scores of the buckets in the question's span, and the
 	// finding that Judge makes.
-	Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool)
+	Score(r *registry.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool)
 }
 
 // warns is the score at or under which a Scorer makes a finding: what ordinary traffic
@@ -61,7 +62,7 @@ const (
 // its days: of the partner as a whole, and in each capability that the registry
 // lists. Names that it does not list come from whoever writes events, and are
 // without bound.
-func askClosed(key schema.FindingKey, days, history schema.Day, r *schema.Registry, a usage.Activity, period func(schema.Day) schema.Day) []usage.Question {
+func askClosed(key schema.FindingKey, days, history schema.Day, r *registry.Registry, a usage.Activity, period func(schema.Day) schema.Day) []usage.Question {
 	if _, ok := r.Partners[a.Partner]; !ok {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // The days of the laws' registries and usage: some months around a new year.
@@ -22,7 +23,7 @@ const (
 
 // randomRegistry makes a registry of a few partners, with whatever dates it may
 // have.
-func randomRegistry(t *testing.T, rnd *rand.Rand) *schema.Registry {
+func randomRegistry(t *testing.T, rnd *rand.Rand) *registry.Registry {
 	t.Helper()
 	someDay := func() schema.Day { return lawsFirst + schema.Day(rnd.IntN(lawsDays)) }
 	var b strings.Builder
@@ -66,7 +67,7 @@ func randomRegistry(t *testing.T, rnd *rand.Rand) *schema.Registry {
 func randomActivity(rnd *rand.Rand) usage.Activity {
 	a := usage.Activity{Partner: fmt.Sprintf("p%d", rnd.IntN(4))} // p3 is a stranger
 	if rnd.IntN(5) == 0 {
-		a.Partner = detectors.Coverage
+		a.Partner = detectors.NoPartner
 		for range 1 + rnd.IntN(3) {
 			a.Gaps = append(a.Gaps, randomGap(rnd))
 		}
@@ -90,7 +91,7 @@ func randomActivity(rnd *rand.Rand) usage.Activity {
 
 func randomGap(rnd *rand.Rand) schema.Gap {
 	g := schema.Gap{Missing: 1 + rnd.Uint64N(99), Merged: rnd.IntN(9) == 0}
-	g.Stream, g.Partition.Partition = "k/t@0", rnd.Int32N(2)
+	g.Incarnation, g.Partition.Partition = "k/t@0", rnd.Int32N(2)
 	g.From = rnd.Int64N(1000)
 	g.To, g.Pinned = g.From+int64(g.Missing), lawsFirst+schema.Day(rnd.IntN(3))
 	if rnd.IntN(4) > 0 {
@@ -110,7 +111,7 @@ func randomAnswer(rnd *rand.Rand, q usage.Question) usage.Answer {
 		n := rnd.Uint64N(500)
 		return schema.Estimate{Value: n, Low: n - min(n, rnd.Uint64N(9)), High: n + rnd.Uint64N(9)}
 	}
-	if q.Partner == detectors.Coverage {
+	if q.Partner == detectors.NoPartner {
 		for range rnd.IntN(4) {
 			a.Gaps = append(a.Gaps, randomGap(rnd))
 		}
@@ -158,7 +159,7 @@ func randomWeeks(rnd *rand.Rand, q usage.Question, a *usage.Answer) []usage.Seri
 	all := make([]usage.Series, 1+rnd.IntN(4))
 	for k := range all {
 		s := &all[k]
-		s.Leaf, s.Begin, s.Step = schema.Leaf{Partner: q.Partner, Capability: q.Capability}, begin, schema.Daily
+		s.UsageKey, s.Begin, s.Step = schema.UsageKey{Partner: q.Partner, Capability: q.Capability}, begin, schema.Daily
 		switch {
 		case k > 0 && q.Capability == "":
 			s.Capability = fmt.Sprintf("c%d", k)
@@ -195,7 +196,7 @@ func randomReach(rnd *rand.Rand, q usage.Question, a *usage.Answer) []usage.Reac
 	all := make([]usage.Reach, 1+rnd.IntN(3))
 	for k := range all {
 		one := &all[k]
-		one.Leaf, one.Begin = schema.Leaf{Partner: q.Partner, Capability: q.Capability}, begin
+		one.UsageKey, one.Begin = schema.UsageKey{Partner: q.Partner, Capability: q.Capability}, begin
 		if k > 0 {
 			one.Capability = fmt.Sprintf("c%d", k)
 		}
@@ -228,7 +229,7 @@ func randomSeries(rnd *rand.Rand, q usage.Question, a *usage.Answer) []usage.Ser
 	used := rnd.IntN(n) // from when on
 	var all []usage.Series
 	for k := range 1 + rnd.IntN(3) {
-		s := usage.Series{Leaf: schema.Leaf{Partner: q.Partner, Capability: q.Capability}, Begin: begin, Step: schema.Hourly}
+		s := usage.Series{UsageKey: schema.UsageKey{Partner: q.Partner, Capability: q.Capability}, Begin: begin, Step: schema.Hourly}
 		switch {
 		case k > 0 && q.Capability == "":
 			s.Capability = fmt.Sprintf("c%d", k)
@@ -254,11 +255,11 @@ func TestEveryDetectorKeepsTheLaws(t *testing.T) {
 	found := map[string]int{}
 	for seed := range uint64(400) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
-		registry, before := randomRegistry(t, rnd), randomRegistry(t, rnd)
+		reg, before := randomRegistry(t, rnd), randomRegistry(t, rnd)
 		activity := randomActivity(rnd)
 		for _, d := range detectors.All() {
-			questions := d.Ask(registry, activity)
-			if again := d.Ask(registry, activity); !reflect.DeepEqual(questions, again) {
+			questions := d.Ask(reg, activity)
+			if again := d.Ask(reg, activity); !reflect.DeepEqual(questions, again) {
 				t.Fatalf("seed %d: %s asks %v, and then %v", seed, d.Name(), questions, again)
 			}
 			seen := map[schema.FindingKey]bool{}
@@ -267,21 +268,21 @@ func TestEveryDetectorKeepsTheLaws(t *testing.T) {
 					t.Fatalf("seed %d: %s asks %+v, which is another's, asked twice, or of no time", seed, d.Name(), q)
 				}
 				seen[q.FindingKey] = true
-				sameWhateverIsTouched(t, d, registry, activity, q)
+				sameWhateverIsTouched(t, d, reg, activity, q)
 
 				if q.Window == schema.WindowClockHour && rnd.IntN(20) > 0 || q.Window == schema.WindowClockWeek && rnd.IntN(10) > 0 {
 					continue // a baseline takes its time, and is much the same for each day
 				}
 				answer := randomAnswer(rnd, q)
-				finding, ok := d.Judge(registry, q, answer)
-				again, okAgain := d.Judge(registry, q, answer)
+				finding, ok := d.Judge(reg, q, answer)
+				again, okAgain := d.Judge(reg, q, answer)
 				if ok != okAgain || !reflect.DeepEqual(finding, again) {
 					t.Fatalf("seed %d: %s finds %+v, and then %+v", seed, d.Name(), finding, again)
 				}
 				// Whatever was asked under another registry, it must not panic.
 				_, _ = d.Judge(before, q, answer)
-				_, _ = d.Judge(&schema.Registry{}, q, answer)
-				_, _ = d.Judge(registry, q, usage.Answer{})
+				_, _ = d.Judge(&registry.Registry{}, q, answer)
+				_, _ = d.Judge(reg, q, usage.Answer{})
 				if ok {
 					found[d.Name()]++
 					lawful(t, q, answer, finding)
@@ -298,7 +299,7 @@ func TestEveryDetectorKeepsTheLaws(t *testing.T) {
 
 // sameWhateverIsTouched asks with one touched day at a time: the question may be
 // missing, but is never another one under the same key.
-func sameWhateverIsTouched(t *testing.T, d detectors.Detector, r *schema.Registry, a usage.Activity, q usage.Question) {
+func sameWhateverIsTouched(t *testing.T, d detectors.Detector, r *registry.Registry, a usage.Activity, q usage.Question) {
 	t.Helper()
 	times := 0
 	for _, day := range a.Days {
@@ -358,7 +359,7 @@ func TestAFindingsIDIsTheSameForEver(t *testing.T) {
 	f(schema.FindingKey{Detector: "volume_limit", Partner: "songbird", Window: schema.Window24h, Cause: "limit", Period: day(t, "2018-12-18")}, "f4889cb8a83424d412b031fffaf7df02")
 	f(schema.FindingKey{Detector: "stale_access", Partner: "songbird", Capability: "messaging", Cause: "sunset", Period: day(t, "2015-06-01")}, "03edc12216f7d7da0af51bb6a6a1b310")
 	f(schema.FindingKey{Detector: "unregistered_partner", Partner: "songbird", Cause: "unregistered"}, "78f24f0b3cd115088de8439dc8aa6e50")
-	f(detectors.DataGap{}.Key(&schema.Gap{Range: schema.Range{Partition: schema.Partition{Stream: "k/t@0", Partition: 3}, Pinned: day(t, "2018-12-18")}}), "b11194d400b16b19d336c307780f0ac7")
+	f(detectors.DataGap{}.Key(&schema.Gap{Range: schema.Range{Partition: schema.Partition{Incarnation: "k/t@0", Partition: 3}, Pinned: day(t, "2018-12-18")}}), "b11194d400b16b19d336c307780f0ac7")
 }
 
 func TestEveryDetectorHasANameOfItsOwnAndSaysWhatItCannotSee(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/overreach/overreach/detectors/baseline"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // MixShift finds weeks in which a partner used the API for other things than before,
@@ -30,7 +31,7 @@ func (MixShift) BlindSpots() string {
 }
 
 // Watches implements Detector.
-func (MixShift) Watches(r *schema.Registry, partner string) []string {
+func (MixShift) Watches(r *registry.Registry, partner string) []string {
 	if _, ok := r.Partners[partner]; !ok {
 		return nil
 	}
@@ -38,12 +39,12 @@ func (MixShift) Watches(r *schema.Registry, partner string) []string {
 }
 
 // Ask implements Detector.
-func (d MixShift) Ask(r *schema.Registry, a usage.Activity) []usage.Question {
+func (d MixShift) Ask(r *registry.Registry, a usage.Activity) []usage.Question {
 	return askWeeks(d.Name(), "mix", r, a)
 }
 
 // Judge implements Detector.
-func (d MixShift) Judge(r *schema.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
+func (d MixShift) Judge(r *registry.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
 	_, f, ok := d.Score(r, q, a)
 	return f, ok
 }
@@ -75,7 +76,7 @@ func moved(a, b []float64) float64 {
 
 // mixOf returns the mix of each week that has enough accesses to have one, the last of
 // them the question's; ok is false where that has none, or too few before it.
-func mixOf(r *schema.Registry, q *usage.Question, all []usage.Series) (m mix, ok bool) {
+func mixOf(r *registry.Registry, q *usage.Question, all []usage.Series) (m mix, ok bool) {
 	parts := make([][]float64, len(all)-1)
 	for p := range parts {
 		parts[p] = make([]float64, weeksKept)
@@ -104,12 +105,12 @@ func mixOf(r *schema.Registry, q *usage.Question, all []usage.Series) (m mix, ok
 }
 
 // announced reports whether the registry expects more of the partner in a week.
-func announced(r *schema.Registry, partner string, week schema.Day) bool {
-	return slices.ContainsFunc(r.Partners[partner].Expected, func(e schema.Expected) bool { return e.From < week+7 && e.Until >= week })
+func announced(r *registry.Registry, partner string, week schema.Day) bool {
+	return slices.ContainsFunc(r.Partners[partner].Expected, func(e registry.Expected) bool { return e.From < week+7 && e.Until >= week })
 }
 
 // Score implements Scorer.
-func (d MixShift) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool) {
+func (d MixShift) Score(r *registry.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool) {
 	if !whole(&a) || len(a.Series) < 3 { // of one part there is no mix
 		return nil, schema.Finding{}, false
 	}
@@ -133,7 +134,7 @@ func (d MixShift) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([
 		judged.Chance = 1
 	}
 	score := schema.Score{
-		Detector: d.Name(), Leaf: schema.Leaf{Partner: q.Partner, Capability: q.Capability}, Metric: "mix",
+		Detector: d.Name(), UsageKey: schema.UsageKey{Partner: q.Partner, Capability: q.Capability}, Metric: "mix",
 		Bucket: (q.Period + 6).Second(), Step: schema.Daily, Observed: now, Expected: judged.Expected, High: judged.High,
 		Chance: judged.Chance, Score: baseline.Corrected(judged.Chance, yearWeeks), Threshold: warns, Maturity: maturityOf(len(m)),
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // NewPeople finds days on which a partner touched far more people than usual whom it
@@ -32,7 +33,7 @@ func (NewPeople) BlindSpots() string {
 }
 
 // Watches implements Detector.
-func (NewPeople) Watches(r *schema.Registry, partner string) []string {
+func (NewPeople) Watches(r *registry.Registry, partner string) []string {
 	if _, ok := r.Partners[partner]; !ok {
 		return nil
 	}
@@ -40,19 +41,19 @@ func (NewPeople) Watches(r *schema.Registry, partner string) []string {
 }
 
 // Ask implements Detector.
-func (d NewPeople) Ask(r *schema.Registry, a usage.Activity) []usage.Question {
+func (d NewPeople) Ask(r *registry.Registry, a usage.Activity) []usage.Question {
 	key := schema.FindingKey{Detector: d.Name(), Window: schema.WindowClockDay, Cause: "new_people"}
 	return askClosed(key, 1, History+usage.ReachDays, r, a, func(d schema.Day) schema.Day { return d })
 }
 
 // Judge implements Detector.
-func (d NewPeople) Judge(r *schema.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
+func (d NewPeople) Judge(r *registry.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
 	_, f, ok := d.Score(r, q, a)
 	return f, ok
 }
 
 // Score implements Scorer.
-func (d NewPeople) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool) {
+func (d NewPeople) Score(r *registry.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool) {
 	if len(a.Reach) == 0 || len(a.Reach[0].New) <= int(q.History) {
 		return nil, schema.Finding{}, false
 	}
@@ -77,7 +78,7 @@ func (d NewPeople) Score(r *schema.Registry, q usage.Question, a usage.Answer) (
 
 // score scores the question's day of one key. There is nothing to say of one that was
 // not used yet.
-func (d NewPeople) score(r *schema.Registry, q *usage.Question, one *usage.Reach, scratch *baseline.Scratch) (schema.Score, bool) {
+func (d NewPeople) score(r *registry.Registry, q *usage.Question, one *usage.Reach, scratch *baseline.Scratch) (schema.Score, bool) {
 	day := int(q.History)
 	first := 0
 	for first <= day && one.People[first] == 0 {
@@ -98,7 +99,7 @@ func (d NewPeople) score(r *schema.Registry, q *usage.Question, one *usage.Reach
 		judged.Chance = 1
 	}
 	return schema.Score{
-		Detector: d.Name(), Leaf: schema.Leaf{Partner: q.Partner, Capability: one.Capability}, Metric: "new_people",
+		Detector: d.Name(), UsageKey: schema.UsageKey{Partner: q.Partner, Capability: one.Capability}, Metric: "new_people",
 		Bucket: q.Period.Second(), Step: schema.Daily, Observed: observed,
 		Expected: judged.Expected + announced, Low: judged.Low, High: judged.High + announced,
 		Chance: judged.Chance, Score: baseline.Corrected(judged.Chance, yearDays), Threshold: warns, Maturity: judged.Maturity.String(),

@@ -18,7 +18,7 @@ const reachHistory = int(detectors.History + usage.ReachDays)
 // before.
 func touching(perDay float64, days int) usage.Reach {
 	rnd := rand.New(rand.NewPCG(2, uint64(days)))
-	one := usage.Reach{Leaf: schema.Leaf{Partner: "p", Capability: "messaging"}, Begin: surgeDay - schema.Day(reachHistory)}
+	one := usage.Reach{UsageKey: schema.UsageKey{Partner: "p", Capability: "messaging"}, Begin: surgeDay - schema.Day(reachHistory)}
 	for d := range reachHistory + 1 {
 		people, added := 0.0, 0.0
 		if ago := reachHistory - d; ago <= days {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // StaleAccess finds use of a right that existed and has ended: the agreement,
@@ -28,7 +29,7 @@ func (StaleAccess) BlindSpots() string {
 }
 
 // Watches implements Detector.
-func (d StaleAccess) Watches(r *schema.Registry, partner string) []string {
+func (d StaleAccess) Watches(r *registry.Registry, partner string) []string {
 	var w []string
 	for _, q := range d.Ask(r, usage.Activity{Partner: partner, Scopes: granted(r.Partners[partner]), Days: nil}) {
 		w = append(w, fmt.Sprintf("%s from %s on (%s)", of(q.Capability), q.Period, q.Cause))
@@ -37,7 +38,7 @@ func (d StaleAccess) Watches(r *schema.Registry, partner string) []string {
 }
 
 // granted lists the scopes that a partner was ever granted.
-func granted(p schema.Partner) []usage.Scope {
+func granted(p registry.Partner) []usage.Scope {
 	var scopes []usage.Scope
 	for _, g := range p.Grants {
 		for _, a := range g.Actions {
@@ -48,7 +49,7 @@ func granted(p schema.Partner) []usage.Scope {
 }
 
 // Ask implements Detector. With no days in the activity it asks of all time.
-func (d StaleAccess) Ask(r *schema.Registry, a usage.Activity) []usage.Question {
+func (d StaleAccess) Ask(r *registry.Registry, a usage.Activity) []usage.Question {
 	if _, ok := r.Partners[a.Partner]; !ok {
 		return nil
 	}
@@ -71,13 +72,13 @@ func (d StaleAccess) Ask(r *schema.Registry, a usage.Activity) []usage.Question 
 
 // ofCapability returns every question about one capability: one for each cause
 // and date, over the days and actions for which it is the earliest that holds.
-func (d StaleAccess) ofCapability(r *schema.Registry, partner, capability string) []usage.Question {
+func (d StaleAccess) ofCapability(r *registry.Registry, partner, capability string) []usage.Question {
 	var questions []usage.Question
 	for _, action := range schema.Actions {
 		for _, s := range r.Segments(partner, capability, action) {
 			cause, since := s.Cause, s.Since
 			switch {
-			case s.Status == schema.Stale:
+			case s.Status == registry.Stale:
 			case s.Deprecated:
 				cause, since = deprecated, s.DeprecatedSince
 			default:
@@ -126,7 +127,7 @@ func holdsAny(s usage.Span, days []schema.Day) bool {
 }
 
 // Judge implements Detector.
-func (d StaleAccess) Judge(r *schema.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
+func (d StaleAccess) Judge(r *registry.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
 	f, ok := used(q, a)
 	if !ok {
 		return schema.Finding{}, false
@@ -155,10 +156,10 @@ func (d StaleAccess) Judge(r *schema.Registry, q usage.Question, a usage.Answer)
 
 func (StaleAccess) sentence(q usage.Question, a usage.Answer, past uint32) string {
 	why := map[string]string{
-		schema.CauseAgreement: fmt.Sprintf("the agreement ended (%s)", q.Period-1),
-		schema.CauseGrant:     fmt.Sprintf("its grant ended (%s)", q.Period-1),
-		schema.CauseSunset:    fmt.Sprintf("the capability's last day (%s)", q.Period-1),
-		deprecated:            fmt.Sprintf("it was deprecated (%s)", q.Period),
+		registry.CauseAgreement: fmt.Sprintf("the agreement ended (%s)", q.Period-1),
+		registry.CauseGrant:     fmt.Sprintf("its grant ended (%s)", q.Period-1),
+		registry.CauseSunset:    fmt.Sprintf("the capability's last day (%s)", q.Period-1),
+		deprecated:              fmt.Sprintf("it was deprecated (%s)", q.Period),
 	}[q.Cause]
 	when := fmt.Sprintf("%s after %s", count(uint64(past), "day", "days"), why)
 	if a.Total.Accesses == 0 {
@@ -172,7 +173,7 @@ func (StaleAccess) sentence(q usage.Question, a usage.Answer, past uint32) strin
 }
 
 // otherCauses lists what else had ended by the day, each with its date.
-func otherCauses(r *schema.Registry, q usage.Question, day schema.Day) []string {
+func otherCauses(r *registry.Registry, q usage.Question, day schema.Day) []string {
 	var others []string
 	for _, s := range q.Spans {
 		for _, action := range s.Actions {

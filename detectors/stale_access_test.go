@@ -9,6 +9,7 @@ import (
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 const rights = `
@@ -29,7 +30,7 @@ partners:
 
 // asksOf writes what is asked of a partner's capability on days: cause, first day
 // not allowed, and the spans with their actions.
-func asksOf(t testing.TB, r *schema.Registry, capability string, days ...string) []string {
+func asksOf(t testing.TB, r *registry.Registry, capability string, days ...string) []string {
 	t.Helper()
 	a := usage.Activity{Partner: "p", Scopes: []usage.Scope{{Capability: capability, Action: schema.Read}}}
 	for _, d := range days {
@@ -80,7 +81,7 @@ func TestWhatIsFoundIsAskedForAgainThoughItsPeriodBeginsBeforeTheRight(t *testin
 }
 
 // staleQuestion is the question about a capability and cause.
-func staleQuestion(t testing.TB, r *schema.Registry, capability, cause string) usage.Question {
+func staleQuestion(t testing.TB, r *registry.Registry, capability, cause string) usage.Question {
 	t.Helper()
 	a := usage.Activity{Partner: "p", Scopes: []usage.Scope{{Capability: capability, Action: schema.Read}}}
 	for _, q := range (detectors.StaleAccess{}).Ask(r, a) {

@@ -9,6 +9,7 @@ import (
 	"github.com/overreach/overreach/detectors/baseline"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // Surge finds hours in which a partner touched far more people, made far more
@@ -35,7 +36,7 @@ func (Surge) BlindSpots() string {
 }
 
 // Watches implements Detector.
-func (Surge) Watches(r *schema.Registry, partner string) []string {
+func (Surge) Watches(r *registry.Registry, partner string) []string {
 	if _, ok := r.Partners[partner]; !ok {
 		return nil
 	}
@@ -43,19 +44,19 @@ func (Surge) Watches(r *schema.Registry, partner string) []string {
 }
 
 // Ask implements Detector.
-func (d Surge) Ask(r *schema.Registry, a usage.Activity) []usage.Question {
+func (d Surge) Ask(r *registry.Registry, a usage.Activity) []usage.Question {
 	key := schema.FindingKey{Detector: d.Name(), Window: schema.WindowClockHour, Cause: "surge"}
 	return askClosed(key, 1, History, r, a, func(d schema.Day) schema.Day { return d })
 }
 
 // Judge implements Detector.
-func (d Surge) Judge(r *schema.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
+func (d Surge) Judge(r *registry.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
 	_, f, ok := d.Score(r, q, a)
 	return f, ok
 }
 
 // Score implements Scorer.
-func (d Surge) Score(r *schema.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool) {
+func (d Surge) Score(r *registry.Registry, q usage.Question, a usage.Answer) ([]schema.Score, schema.Finding, bool) {
 	if len(a.Series) == 0 {
 		return nil, schema.Finding{}, false
 	}
@@ -124,7 +125,7 @@ func counts(values []float64) bool {
 }
 
 // score scores one metric of one key, from a bucket on.
-func (d Surge) score(r *schema.Registry, q usage.Question, s *usage.Series, first int, m usage.Metric, peers []float64, keys []int, scratch *baseline.Scratch) []schema.Score {
+func (d Surge) score(r *registry.Registry, q usage.Question, s *usage.Series, first int, m usage.Metric, peers []float64, keys []int, scratch *baseline.Scratch) []schema.Score {
 	from, since := s.Begin+int64(first)*s.Step.Seconds(), beginning(s, first)
 	factor := expectedFactor(r, q.Partner, s.Capability, q.Period)
 	observed := make([]float64, s.Buckets()-first)
@@ -151,7 +152,7 @@ func (d Surge) score(r *schema.Registry, q usage.Question, s *usage.Series, firs
 			judged.Chance = 1
 		}
 		scores = append(scores, schema.Score{
-			Detector: d.Name(), Leaf: schema.Leaf{Partner: q.Partner, Capability: s.Capability, App: s.App, Action: s.Action}, Metric: m.String(),
+			Detector: d.Name(), UsageKey: schema.UsageKey{Partner: q.Partner, Capability: s.Capability, App: s.App, Action: s.Action}, Metric: m.String(),
 			Bucket: from + int64(i)*s.Step.Seconds(), Step: s.Step, Observed: value,
 			Expected: judged.Expected * factor, Low: judged.Low * factor, High: judged.High * factor,
 			Chance: judged.Chance, Score: baseline.Corrected(judged.Chance, float64(max(keys[first+i], 1)*len(usage.Metrics)*yearHours)),
@@ -193,7 +194,7 @@ func unitOf(m usage.Metric, s *usage.Series, since, before int) float64 {
 
 // expectedFactor returns by how much the registry says that more is to be expected
 // on a day.
-func expectedFactor(r *schema.Registry, partner, capability string, day schema.Day) float64 {
+func expectedFactor(r *registry.Registry, partner, capability string, day schema.Day) float64 {
 	factor := 1.0
 	for _, e := range r.Partners[partner].Expected {
 		if day >= e.From && day <= e.Until && (e.Capability == "" || e.Capability == capability) {
@@ -255,7 +256,7 @@ func leaveToParts(hours []surging) {
 }
 
 // find makes the finding of a day's hours.
-func (d Surge) find(r *schema.Registry, q usage.Question, a usage.Answer, hours []surging) (schema.Finding, bool) {
+func (d Surge) find(r *registry.Registry, q usage.Question, a usage.Answer, hours []surging) (schema.Finding, bool) {
 	var first, last, peak *surging
 	for i := range hours {
 		h := &hours[i]
@@ -301,7 +302,7 @@ func (d Surge) find(r *schema.Registry, q usage.Question, a usage.Answer, hours 
 	return f, true
 }
 
-func (d Surge) sentence(r *schema.Registry, q usage.Question, h *surging, peers []float64) string {
+func (d Surge) sentence(r *registry.Registry, q usage.Question, h *surging, peers []float64) string {
 	w := &h.worst
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s in the hour to %s, where %s to be expected (99 of 100 hours: up to %s)", q.Partner+" in "+of(q.Capability),

@@ -26,7 +26,7 @@ partners:
 // over days before surgeDay and on it, up to an hour of it.
 func ordinary(perHour float64, days, hours int) usage.Series {
 	rnd := rand.New(rand.NewPCG(1, uint64(days)))
-	s := usage.Series{Leaf: schema.Leaf{Partner: "p", Capability: "messaging"}, Step: schema.Hourly, Begin: (surgeDay - detectors.History).Second()}
+	s := usage.Series{UsageKey: schema.UsageKey{Partner: "p", Capability: "messaging"}, Step: schema.Hourly, Begin: (surgeDay - detectors.History).Second()}
 	n := int(detectors.History)*24 + hours
 	for m := range s.Values {
 		s.Values[m] = make([]float64, n)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // UnregisteredPartner finds calls of a partner that the registry does not know:
@@ -27,19 +28,19 @@ func (UnregisteredPartner) BlindSpots() string {
 }
 
 // Watches implements Detector.
-func (UnregisteredPartner) Watches(*schema.Registry, string) []string { return nil }
+func (UnregisteredPartner) Watches(*registry.Registry, string) []string { return nil }
 
 // Ask implements Detector.
-func (d UnregisteredPartner) Ask(r *schema.Registry, a usage.Activity) []usage.Question {
+func (d UnregisteredPartner) Ask(r *registry.Registry, a usage.Activity) []usage.Question {
 	key := schema.FindingKey{Detector: d.Name(), Partner: a.Partner, Cause: "unregistered"}
-	if _, ok := r.Partners[a.Partner]; a.Partner == Coverage || ok && !slices.Contains(a.Open, key) {
+	if _, ok := r.Partners[a.Partner]; a.Partner == NoPartner || ok && !slices.Contains(a.Open, key) {
 		return nil
 	}
 	return []usage.Question{{FindingKey: key, Spans: []usage.Span{{}}}}
 }
 
 // Judge implements Detector.
-func (d UnregisteredPartner) Judge(r *schema.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
+func (d UnregisteredPartner) Judge(r *registry.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
 	f, ok := used(q, a)
 	if !ok {
 		return schema.Finding{}, false

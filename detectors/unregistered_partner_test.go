@@ -6,12 +6,13 @@ import (
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 func TestAStrangerIsFoundAndEndsWhenItIsRegistered(t *testing.T) {
-	nobody, known := &schema.Registry{}, limited(t, schema.WindowHour)
+	nobody, known := &registry.Registry{}, limited(t, schema.WindowHour)
 	key := schema.FindingKey{Detector: "unregistered_partner", Partner: "p", Cause: "unregistered"}
-	asks := func(r *schema.Registry, open ...schema.FindingKey) bool {
+	asks := func(r *registry.Registry, open ...schema.FindingKey) bool {
 		got := (detectors.UnregisteredPartner{}).Ask(r, usage.Activity{Partner: "p", Days: []schema.Day{17000}, Open: open})
 		return len(got) == 1 && got[0].FindingKey == key
 	}
@@ -25,7 +26,7 @@ func TestAStrangerIsFoundAndEndsWhenItIsRegistered(t *testing.T) {
 		t.Error("a stranger that was found and is registered now is not asked for, so it never ends")
 	}
 	q := usage.Question{FindingKey: key, Spans: []usage.Span{{}}}
-	f := func(r *schema.Registry, accesses, attempts uint64, severity schema.Severity, state schema.State, ended, sentence string) {
+	f := func(r *registry.Registry, accesses, attempts uint64, severity schema.Severity, state schema.State, ended, sentence string) {
 		t.Helper()
 		a := used(t, accesses, attempts, "2018-12-18 12:00", "2018-12-19 13:00", "2019-12-01 00:00")
 		got, ok := (detectors.UnregisteredPartner{}).Judge(r, q, a)

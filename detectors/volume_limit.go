@@ -7,6 +7,7 @@ import (
 
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // VolumeLimit finds windows in which a partner touched more people than the
@@ -26,7 +27,7 @@ func (VolumeLimit) BlindSpots() string {
 }
 
 // Watches implements Detector.
-func (VolumeLimit) Watches(r *schema.Registry, partner string) []string {
+func (VolumeLimit) Watches(r *registry.Registry, partner string) []string {
 	var w []string
 	for _, l := range r.Partners[partner].Limits {
 		w = append(w, fmt.Sprintf("%s people per %s in %s", thousands(l.People), l.Window, of(l.Capability)))
@@ -35,7 +36,7 @@ func (VolumeLimit) Watches(r *schema.Registry, partner string) []string {
 }
 
 // Ask implements Detector.
-func (d VolumeLimit) Ask(r *schema.Registry, a usage.Activity) []usage.Question {
+func (d VolumeLimit) Ask(r *registry.Registry, a usage.Activity) []usage.Question {
 	var questions []usage.Question
 	for _, l := range r.Partners[a.Partner].Limits {
 		for _, period := range periods(l.Window, a.Days) {
@@ -88,7 +89,7 @@ func lastReach(w schema.Window, day schema.Day) schema.Day {
 }
 
 // Judge implements Detector.
-func (d VolumeLimit) Judge(r *schema.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
+func (d VolumeLimit) Judge(r *registry.Registry, q usage.Question, a usage.Answer) (schema.Finding, bool) {
 	limit, ok := limitOf(r, q)
 	if !ok {
 		return schema.Finding{}, false
@@ -148,7 +149,7 @@ func (d VolumeLimit) Judge(r *schema.Registry, q usage.Question, a usage.Answer)
 }
 
 // limitOf returns the limit that the registry sets for what the question asks.
-func limitOf(r *schema.Registry, q usage.Question) (uint64, bool) {
+func limitOf(r *registry.Registry, q usage.Question) (uint64, bool) {
 	for _, l := range r.Partners[q.Partner].Limits {
 		if l.Window == q.Window && l.Capability == q.Capability {
 			return l.People, true

@@ -10,11 +10,12 @@ import (
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
-func parse(t testing.TB, text string) *schema.Registry {
+func parse(t testing.TB, text string) *registry.Registry {
 	t.Helper()
-	r, err := schema.ParseRegistry("registry.yaml", []byte(text))
+	r, err := registry.Parse("registry.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func clock(t time.Time) string {
 }
 
 // limited is a registry with one limit, of 100 people.
-func limited(t testing.TB, w schema.Window) *schema.Registry {
+func limited(t testing.TB, w schema.Window) *registry.Registry {
 	t.Helper()
 	return parse(t, fmt.Sprintf(`
 capabilities: {messaging: {}}
@@ -59,7 +60,7 @@ partners:
 }
 
 // limitQuestion is the question about the limit of 100 people that holds a day.
-func limitQuestion(t testing.TB, r *schema.Registry, d schema.Day) usage.Question {
+func limitQuestion(t testing.TB, r *registry.Registry, d schema.Day) usage.Question {
 	t.Helper()
 	for _, q := range (detectors.VolumeLimit{}).Ask(r, usage.Activity{Partner: "p", Days: []schema.Day{d}}) {
 		if q.Spans[0].From <= d && d < q.Spans[0].To {
@@ -222,7 +223,7 @@ func TestALimitThatIsNotThereMakesNoFinding(t *testing.T) {
 	r := limited(t, schema.WindowHour)
 	q := limitQuestion(t, r, day(t, "2018-12-18"))
 	points := []usage.Point{{Begin: 0, End: 3600, Accesses: 900, People: exactly(900)}}
-	for _, other := range []*schema.Registry{limited(t, schema.Window24h), {}} {
+	for _, other := range []*registry.Registry{limited(t, schema.Window24h), {}} {
 		if f, ok := (detectors.VolumeLimit{}).Judge(other, q, usage.Answer{Points: points}); ok {
 			t.Errorf("found %s", f.Sentence)
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // weeksKept is how many weeks are looked at together: the one that is judged, and
@@ -21,7 +22,7 @@ const leastADay = 20
 func monday(d schema.Day) schema.Day { return d - (d+3)%7 } // 1 January 1970 was a Thursday
 
 // askWeeks asks about the weeks of an activity.
-func askWeeks(name, cause string, r *schema.Registry, a usage.Activity) []usage.Question {
+func askWeeks(name, cause string, r *registry.Registry, a usage.Activity) []usage.Question {
 	return askClosed(schema.FindingKey{Detector: name, Window: schema.WindowClockWeek, Cause: cause}, 7, WeeksHistory, r, a, monday)
 }
 
@@ -29,7 +30,7 @@ func askWeeks(name, cause string, r *schema.Registry, a usage.Activity) []usage.
 // first in which the key was used all week, as far as can be told: the week after
 // its first access, unless that lies before all of them. What the registry expects
 // more of is divided by that.
-func weekly(r *schema.Registry, q *usage.Question, s *usage.Series, m usage.Metric) []float64 {
+func weekly(r *registry.Registry, q *usage.Question, s *usage.Series, m usage.Metric) []float64 {
 	weeks := make([]float64, weeksKept)
 	for i, v := range s.Values[m] {
 		day := schema.DayOfSecond(s.Begin) + schema.Day(i)

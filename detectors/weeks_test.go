@@ -68,7 +68,7 @@ func asWeeks(seed uint64, partner, capability string, keys ...key) (usage.Questi
 	all := make([]usage.Series, 1+len(keys))
 	for k := range all {
 		s := &all[k]
-		s.Leaf, s.Begin, s.Step = schema.Leaf{Partner: partner, Capability: capability}, (week - detectors.WeeksHistory).Second(), schema.Daily
+		s.UsageKey, s.Begin, s.Step = schema.UsageKey{Partner: partner, Capability: capability}, (week - detectors.WeeksHistory).Second(), schema.Daily
 		for m := range s.Values {
 			s.Values[m] = make([]float64, weeks*7)
 		}

@@ -21,12 +21,12 @@ const fewMinutes = 120
 const manyCells = 200_000
 
 // active reads which partners used which scopes on the days, in our slots.
-func (r *round) active(ctx context.Context, tier schema.Tier, days []schema.Day, minutes []int64) ([]usage.Activity, error) {
+func (r *round) active(ctx context.Context, cadence schema.Cadence, days []schema.Day, minutes []int64) ([]usage.Activity, error) {
 	q := schema.UsageQuery{
 		Resolution: schema.Daily, From: days[0].Second(), To: (days[len(days)-1] + 1).Second(),
 		Slots: r.judge.slots, ByCapability: true, ByAction: true, ByBucket: true,
 	}
-	if tier == schema.TierMinute && len(minutes) > 0 && len(minutes) <= fewMinutes {
+	if cadence == schema.CadenceMinute && len(minutes) > 0 && len(minutes) <= fewMinutes {
 		q.Resolution, q.Buckets = schema.Minute, make([]int64, len(minutes))
 		for i, m := range minutes {
 			q.Buckets[i] = m * 60
@@ -48,7 +48,7 @@ func (r *round) active(ctx context.Context, tier schema.Tier, days []schema.Day,
 			return nil, fmt.Errorf("reading who was active by name: %w", err)
 		}
 	}
-	apart, err := r.unregistered(ctx, tier, cells)
+	apart, err := r.unregistered(ctx, cadence, cells)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +77,8 @@ func (r *round) active(ctx context.Context, tier schema.Tier, days []schema.Day,
 // unregistered returns which partners among the cells are judged by name, nil
 // for all: the registered ones and, of the strangers that were ever seen, the
 // names with the lowest hashes, so that every instance chooses alike. They are
-// read again with the days' tier, and before that where new names are too many.
-func (r *round) unregistered(ctx context.Context, tier schema.Tier, cells []schema.UsageCell) (func(partner string) bool, error) {
+// read again with the days' cadence, and before that where new names are too many.
+func (r *round) unregistered(ctx context.Context, cadence schema.Cadence, cells []schema.UsageCell) (func(partner string) bool, error) {
 	j := r.judge
 	strangers, fresh := 0, 0
 	for i, c := range cells {
@@ -90,7 +90,7 @@ func (r *round) unregistered(ctx context.Context, tier schema.Tier, cells []sche
 			fresh++
 		}
 	}
-	if strangers == 0 || tier != schema.TierDay && j.named != nil && j.folded == 0 && len(j.named)+fresh <= j.cfg.MaxUnregistered {
+	if strangers == 0 || cadence != schema.CadenceDay && j.named != nil && j.folded == 0 && len(j.named)+fresh <= j.cfg.MaxUnregistered {
 		return nil, nil
 	}
 	if err := r.readStrangers(ctx); err != nil || j.folded == 0 {
@@ -159,13 +159,13 @@ func (r *round) usage(ctx context.Context, q schema.UsageQuery, partners ...stri
 // closed buckets only its own, and all of them where the registry changed, since
 // not every day is judged again.
 func (r *round) found(ctx context.Context, p pass) ([]usage.Activity, error) {
-	findings, err := r.judge.store.Findings(ctx, schema.FindingsQuery{Slots: r.judge.slots, OpenOnly: !p.tier.Closed() || !p.changed})
+	findings, err := r.judge.store.Findings(ctx, schema.FindingsQuery{Slots: r.judge.slots, OpenOnly: !p.cadence.Closed() || !p.changed})
 	if err != nil {
 		return nil, fmt.Errorf("reading findings to judge again: %w", err)
 	}
 	byPartner := map[string]*usage.Activity{}
 	for _, f := range findings {
-		if p.tier.Closed() && !p.judges(f.Window) {
+		if p.cadence.Closed() && !p.judges(f.Window) {
 			continue
 		}
 		a := byPartner[f.Partner]
@@ -204,7 +204,7 @@ func (r *round) following(ctx context.Context, p pass, activities []usage.Activi
 	again := slices.DeleteFunc(findings, func(f schema.VersionedFinding) bool {
 		before := schema.DayOf(f.EvidenceFrom)
 		back := schema.Day(usualDays)
-		if p.tier.Closed() {
+		if p.cadence.Closed() {
 			back = detectors.LongestHistory
 		}
 		usual := func(d schema.Day) bool { return d >= before-back && d < before }

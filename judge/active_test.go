@@ -10,6 +10,7 @@ import (
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // shelf is a Store of findings.
@@ -23,7 +24,7 @@ func (s shelf) Findings(context.Context, schema.FindingsQuery) ([]schema.Version
 }
 
 func TestWhatIsOpenAtTheEndOfItsPeriodIsAskedForInTheNextOne(t *testing.T) {
-	registry, err := schema.ParseRegistry("r", []byte("capabilities: {}\npartners: {p: {agreement: {start: 2018-01-01}, limits: [{people: 100, per: 30 days}, {people: 9, per: hour}]}}"))
+	registry, err := registry.Parse("r", []byte("capabilities: {}\npartners: {p: {agreement: {start: 2018-01-01}, limits: [{people: 100, per: 30 days}, {people: 9, per: hour}]}}"))
 	if err != nil {
 		t.Fatal(err)
 	}

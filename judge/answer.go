@@ -24,7 +24,7 @@ func (r *round) answer(ctx context.Context, questions []asked) ([]usage.Answer, 
 	windows := map[schema.Window][]int{}
 	for i, q := range questions {
 		answers[i].Watermark = r.version.Watermark
-		if q.Partner == detectors.Coverage {
+		if q.Partner == detectors.NoPartner {
 			answers[i].Gaps = r.gapsOf(q.FindingKey)
 			continue
 		}

@@ -21,17 +21,17 @@ func touching(from, to int64, minutes ...uint32) schema.Marker {
 	return schema.Marker{Range: schema.Range{Partition: part(0), From: from, To: to}, Minutes: minutes}
 }
 
-// standingAt is a round of a judge whose tiers have all come to an offset of partition 0,
+// standingAt is a round of a judge whose cadences have all come to an offset of partition 0,
 // or not begun it.
 func standingAt(at int64) *round {
 	j := &Judge{
 		logger: zerolog.Nop(), gapSince: map[place]waiting{}, unjudged: map[place]waiting{},
-		at: map[schema.Tier]map[schema.Partition]int64{}, now: time.Now, metrics: NewMetrics(prometheus.NewRegistry()),
+		at: map[schema.Cadence]map[schema.Partition]int64{}, now: time.Now, metrics: NewMetrics(prometheus.NewRegistry()),
 	}
-	for _, tier := range schema.Tiers {
-		j.at[tier] = map[schema.Partition]int64{}
+	for _, cadence := range schema.Cadences {
+		j.at[cadence] = map[schema.Partition]int64{}
 		if at >= 0 {
-			j.at[tier][part(0)] = at
+			j.at[cadence][part(0)] = at
 		}
 	}
 	return &round{judge: j}
@@ -40,7 +40,7 @@ func standingAt(at int64) *round {
 func TestMarkersAreFollowedAsAChain(t *testing.T) {
 	f := func(what string, at int64, markers []schema.Marker, want string) {
 		t.Helper()
-		to, minutes := standingAt(at).chain(schema.TierMinute, markers)
+		to, minutes := standingAt(at).chain(schema.CadenceMinute, markers)
 		if got := fmt.Sprint(to[part(0)], minutes); got != want {
 			t.Errorf("%s: got %s, want %s", what, got, want)
 		}
@@ -56,7 +56,7 @@ func TestMarkersAreFollowedAsAChain(t *testing.T) {
 	f("one without events", 10, m{touching(10, 20)}, "20 []")
 }
 
-// patient is a round of tiers at offset 10 of partition 0, whose clock the test sets, from
+// patient is a round of cadences at offset 10 of partition 0, whose clock the test sets, from
 // zero on, and whose log it reads.
 func patient() (r *round, clock func(time.Duration), log *bytes.Buffer) {
 	r = standingAt(10)
@@ -72,27 +72,27 @@ func TestAGapThatStaysIsJumpedOver(t *testing.T) {
 	behind := []schema.Marker{touching(12, 20, 7), touching(20, 30, 8)}
 	for _, passed := range []time.Duration{0, gapPatience - time.Millisecond} {
 		clock(passed)
-		if to, _ := r.chain(schema.TierMinute, behind); len(to) != 0 {
+		if to, _ := r.chain(schema.CadenceMinute, behind); len(to) != 0 {
 			t.Fatalf("after %s it went on to %v", passed, to)
 		}
 	}
 	clock(gapPatience)
-	if to, minutes := r.chain(schema.TierMinute, behind); to[part(0)] != 30 || !slices.Equal(minutes, []int64{7, 8}) {
+	if to, minutes := r.chain(schema.CadenceMinute, behind); to[part(0)] != 30 || !slices.Equal(minutes, []int64{7, 8}) {
 		t.Errorf("after a minute it came to %v and touched %v", to, minutes)
 	}
 }
 
 func TestAGapThatClosesStartsTheNextOnesPatienceAnew(t *testing.T) {
 	r, clock, _ := patient()
-	r.chain(schema.TierMinute, []schema.Marker{touching(12, 20, 7)})
+	r.chain(schema.CadenceMinute, []schema.Marker{touching(12, 20, 7)})
 	clock(gapPatience - time.Millisecond)
-	to, _ := r.chain(schema.TierMinute, []schema.Marker{touching(10, 12, 6), touching(12, 20, 7)})
+	to, _ := r.chain(schema.CadenceMinute, []schema.Marker{touching(10, 12, 6), touching(12, 20, 7)})
 	if to[part(0)] != 20 {
 		t.Fatalf("it closed, and the judge came to %v", to)
 	}
-	r.judge.at[schema.TierMinute][part(0)] = 20
+	r.judge.at[schema.CadenceMinute][part(0)] = 20
 	clock(2 * gapPatience)
-	if to, _ := r.chain(schema.TierMinute, []schema.Marker{touching(22, 30, 8)}); len(to) != 0 {
+	if to, _ := r.chain(schema.CadenceMinute, []schema.Marker{touching(22, 30, 8)}); len(to) != 0 {
 		t.Errorf("another gap was jumped over at once, to %v", to)
 	}
 }
@@ -105,14 +105,14 @@ func onPartition(i int32, markers ...schema.Marker) []schema.Marker {
 	return markers
 }
 
-func TestEveryTierJumpsAGapThoughMarkersGoOnComing(t *testing.T) {
+func TestEveryCadenceJumpsAGapThoughMarkersGoOnComing(t *testing.T) {
 	r, clock, log := patient()
 	j := r.judge
-	for _, tier := range schema.Tiers {
-		j.at[tier][part(1)], j.at[tier][part(2)], j.at[tier][part(3)] = 5, 100, 40
+	for _, cadence := range schema.Cadences {
+		j.at[cadence][part(1)], j.at[cadence][part(2)], j.at[cadence][part(3)] = 5, 100, 40
 	}
-	every := func(tier schema.Tier) int {
-		return map[schema.Resolution]int{schema.Minute: 1, schema.Hourly: 10, schema.Daily: 60}[tier.Step()]
+	every := func(cadence schema.Cadence) int {
+		return map[schema.Resolution]int{schema.Minute: 1, schema.Hourly: 10, schema.Daily: 60}[cadence.Step()]
 	}
 	const lasts = 4 * 60
 	for second := range lasts {
@@ -131,33 +131,33 @@ func TestEveryTierJumpsAGapThoughMarkersGoOnComing(t *testing.T) {
 		if second < 45 {
 			hidden = hidden[1:] // the first is not visible yet
 		}
-		for _, tier := range schema.Tiers {
-			if second%every(tier) > 0 {
+		for _, cadence := range schema.Cadences {
+			if second%every(cadence) > 0 {
 				continue
 			}
 			all := slices.Concat(log0, log2, hidden) // and all markers of partition 1 have expired
-			all = slices.DeleteFunc(all, func(m schema.Marker) bool { return m.From < j.at[tier][m.Partition] })
-			to, _ := r.chain(tier, all)
-			maps.Copy(j.at[tier], to)
-			j.noteBehind(tier, r.extents)
-			if second < 45 && j.at[tier][part(3)] != 40 {
-				t.Fatalf("the tier %s did not wait for a marker that is not visible yet: it is at %d", tier, j.at[tier][part(3)])
+			all = slices.DeleteFunc(all, func(m schema.Marker) bool { return m.From < j.at[cadence][m.Partition] })
+			to, _ := r.chain(cadence, all)
+			maps.Copy(j.at[cadence], to)
+			j.noteBehind(cadence, r.extents)
+			if second < 45 && j.at[cadence][part(3)] != 40 {
+				t.Fatalf("the cadence %s did not wait for a marker that is not visible yet: it is at %d", cadence, j.at[cadence][part(3)])
 			}
 		}
 	}
-	for _, tier := range schema.Tiers {
-		at := j.at[tier]
-		if late := 1000 + lasts - 1 - at[part(0)]; late > int64(every(tier)) {
-			t.Errorf("the tier %s is at %d of partition 0, %d behind", tier, at[part(0)], late)
+	for _, cadence := range schema.Cadences {
+		at := j.at[cadence]
+		if late := 1000 + lasts - 1 - at[part(0)]; late > int64(every(cadence)) {
+			t.Errorf("the cadence %s is at %d of partition 0, %d behind", cadence, at[part(0)], late)
 		}
-		if at[part(1)] != 50 || at[part(2)] < lasts+100-1-int64(every(tier)) || at[part(3)] != 60 {
-			t.Errorf("the tier %s is at %v", tier, at)
+		if at[part(1)] != 50 || at[part(2)] < lasts+100-1-int64(every(cadence)) || at[part(3)] != 60 {
+			t.Errorf("the cadence %s is at %v", cadence, at)
 		}
 		said := func(partition, from, to int) int {
-			return strings.Count(log.String(), fmt.Sprintf(`"tier":"%s","stream":"k/t@1","partition":%d,"from":%d,"to":%d`, tier, partition, from, to))
+			return strings.Count(log.String(), fmt.Sprintf(`"cadence":"%s","incarnation":"k/t@1","partition":%d,"from":%d,"to":%d`, cadence, partition, from, to))
 		}
 		if said(0, 10, 1000) != 1 || said(1, 5, 50) != 1 || said(2, 100, 100) != 0 {
-			t.Errorf("of the tier %s the log says:\n%s", tier, log)
+			t.Errorf("of the cadence %s the log says:\n%s", cadence, log)
 		}
 	}
 	if strings.Contains(log.String(), `"partition":3`) {
@@ -168,26 +168,26 @@ func TestEveryTierJumpsAGapThoughMarkersGoOnComing(t *testing.T) {
 	}
 }
 
-func TestATierThatStandsSaysSinceWhenAndHowFarItIsBehind(t *testing.T) {
+func TestACadenceThatStandsSaysSinceWhenAndHowFarItIsBehind(t *testing.T) {
 	r, clock, _ := patient()
 	j := r.judge
 	registry := prometheus.NewRegistry()
 	j.metrics = NewMetrics(registry)
 	look := func(passed time.Duration, counted int64) {
 		clock(passed)
-		for _, tier := range schema.Tiers {
-			j.noteBehind(tier, []schema.Marker{{Range: schema.Range{Partition: part(0), To: counted}}, {Range: schema.Range{Partition: part(1), From: 3, To: 5}}})
+		for _, cadence := range schema.Cadences {
+			j.noteBehind(cadence, []schema.Marker{{Range: schema.Range{Partition: part(0), To: counted}}, {Range: schema.Range{Partition: part(1), From: 3, To: 5}}})
 		}
 	}
-	for _, tier := range schema.Tiers {
-		j.at[tier][part(1)] = 5
+	for _, cadence := range schema.Cadences {
+		j.at[cadence][part(1)] = 5
 	}
 	expect := func(what string, behind, since float64, stalls ...string) {
 		t.Helper()
-		if got := ofTier(t, registry, "overreach_judge_unjudged_records", "hour"); got != behind {
+		if got := ofCadence(t, registry, "overreach_judge_unjudged_records", "hour"); got != behind {
 			t.Errorf("%s: %v offsets behind, want %v", what, got, behind)
 		}
-		if got := ofTier(t, registry, "overreach_judge_unjudged_since_timestamp_seconds", "hour"); got != since {
+		if got := ofCadence(t, registry, "overreach_judge_unjudged_since_timestamp_seconds", "hour"); got != since {
 			t.Errorf("%s: since %v, want %v", what, got, since)
 		}
 		var got []string
@@ -202,14 +202,14 @@ func TestATierThatStandsSaysSinceWhenAndHowFarItIsBehind(t *testing.T) {
 	expect("all is judged", 0, 0)
 	look(5*time.Second, 30)
 	expect("something is new", 20, 1_700_000_005)
-	for _, tier := range []schema.Tier{schema.TierMinute, schema.TierDay, schema.TierClosedDay, schema.TierClosedHour} {
-		j.at[tier][part(0)] = 40
+	for _, cadence := range []schema.Cadence{schema.CadenceMinute, schema.CadenceDay, schema.CadenceClosedDay, schema.CadenceClosedHour} {
+		j.at[cadence][part(0)] = 40
 	}
 	look(5*time.Second+slidingStands-time.Millisecond, 40)
 	expect("it stands", 30, 1_700_000_005)
 	clock(5*time.Second + slidingStands) // rounds may have ended meanwhile
-	expect("it stands for long", 30, 1_700_000_005, "judge, tier hour since 1700000005: 30 offsets are counted and not judged")
-	j.at[schema.TierHour][part(0)] = 35
+	expect("it stands for long", 30, 1_700_000_005, "judge, cadence hour since 1700000005: 30 offsets are counted and not judged")
+	j.at[schema.CadenceHour][part(0)] = 35
 	look(700*time.Second, 40)
 	expect("it moves", 5, 1_700_000_700)
 	j.standsBy()
@@ -245,8 +245,8 @@ func TestAnotherFailureIsSaidToo(t *testing.T) {
 	}
 }
 
-// ofTier returns a metric's value for the tier.
-func ofTier(t *testing.T, from prometheus.Gatherer, name, label string) float64 {
+// ofCadence returns a metric's value for the cadence.
+func ofCadence(t *testing.T, from prometheus.Gatherer, name, label string) float64 {
 	t.Helper()
 	families, err := from.Gather()
 	if err != nil {

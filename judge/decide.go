@@ -10,23 +10,24 @@ import (
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // pass is what is judged together.
 type pass struct {
-	tier    schema.Tier
+	cadence schema.Cadence
 	changed bool                 // the registry is another one than before
-	fresh   map[schema.Day]int64 // of a closed tier: by day, the first bucket to score anew
+	fresh   map[schema.Day]int64 // of a closed cadence: by day, the first bucket to score anew
 }
 
 // judges reports whether the questions about a window belong to the pass.
-func (p pass) judges(w schema.Window) bool { return w.Tier() == p.tier }
+func (p pass) judges(w schema.Window) bool { return w.Cadence() == p.cadence }
 
 // judgeActivities asks, answers and decides, some hundred partners at a time, fewer
 // where much of their past is read.
 func (r *round) judgeActivities(ctx context.Context, p pass, activities []usage.Activity) error {
 	most := partnersAAsk
-	if p.tier.Closed() {
+	if p.cadence.Closed() {
 		most = partnersCompared
 	}
 	for chunk := range slices.Chunk(activities, most) {
@@ -66,7 +67,7 @@ func (r *round) decide(ctx context.Context, p pass, activities []usage.Activity)
 	if err != nil {
 		return err
 	}
-	if p.tier == schema.TierMinute {
+	if p.cadence == schema.CadenceMinute {
 		questions = slices.DeleteFunc(questions, func(q asked) bool { return canWait(q, stored) })
 	}
 	answers, err := r.answer(ctx, questions)
@@ -76,7 +77,7 @@ func (r *round) decide(ctx context.Context, p pass, activities []usage.Activity)
 	var all []concluded
 	var scores []schema.Score
 	for i, q := range questions {
-		if p.tier.Closed() {
+		if p.cadence.Closed() {
 			if err := r.judge.meanwhile(ctx); err != nil {
 				return err
 			}
@@ -138,7 +139,7 @@ type concluded struct {
 }
 
 // judgeOne lets the detector judge, and score where it scores.
-func judgeOne(registry *schema.Registry, q asked, a usage.Answer) ([]schema.Score, schema.Finding, bool) {
+func judgeOne(registry *registry.Registry, q asked, a usage.Answer) ([]schema.Score, schema.Finding, bool) {
 	if scorer, ok := q.detector.(detectors.Scorer); ok {
 		return scorer.Score(registry, q.Question, a)
 	}
@@ -170,7 +171,7 @@ func (r *round) withdrawn(f schema.Finding) schema.Finding {
 }
 
 // ask collects the questions that belong to the pass. A question about a whole
-// period belongs to the days' tier, and to each round as long as it cannot wait.
+// period belongs to the days' cadence, and to each round as long as it cannot wait.
 // Orphans are open findings of the pass that nobody asks about any more, since
 // the registry no longer has what they were of.
 func (r *round) ask(p pass, activities []usage.Activity) (questions []asked, orphans []schema.FindingKey) {
@@ -181,7 +182,7 @@ func (r *round) ask(p pass, activities []usage.Activity) (questions []asked, orp
 				break // a stranger that made room for another: it is part of the rest now
 			}
 			for _, q := range d.Ask(r.registry, a) {
-				if p.judges(q.Window) || q.Window == schema.WindowPeriod && p.tier == schema.TierMinute {
+				if p.judges(q.Window) || q.Window == schema.WindowPeriod && p.cadence == schema.CadenceMinute {
 					questions = append(questions, asked{Question: q, detector: d, id: q.ID()})
 				}
 			}
@@ -221,7 +222,7 @@ func (r *round) stored(ctx context.Context, questions []asked, orphans []schema.
 }
 
 // canWait reports whether a question about a whole period can wait for the days'
-// tier: its finding is there, and is as bad as it can be.
+// cadence: its finding is there, and is as bad as it can be.
 func canWait(q asked, stored map[string]schema.Finding) bool {
 	f, ok := stored[q.id]
 	return q.Window == schema.WindowPeriod && ok && f.State == schema.Open && f.Accesses > 0
@@ -242,7 +243,7 @@ func neighbour(k schema.FindingKey, days schema.Day) schema.FindingKey {
 // expired reports whether the buckets that the question's windows are made of
 // are no longer all kept, in which case what was found stays.
 func (r *round) expired(ctx context.Context, q asked) (bool, error) {
-	if q.Partner == detectors.Coverage {
+	if q.Partner == detectors.NoPartner {
 		return true, nil // a marker is never taken back: what it said has expired
 	}
 	if q.Window.Step() == schema.Daily {

@@ -40,7 +40,7 @@ func (r *round) addEvidence(ctx context.Context, all []concluded) error {
 		if c.State == schema.Withdrawn {
 			continue
 		}
-		if r.addOrigin(c); c.asked.Partner != detectors.Coverage {
+		if r.addOrigin(c); c.asked.Partner != detectors.NoPartner {
 			read = append(read, c)
 		}
 	}
@@ -76,7 +76,7 @@ func (r *round) addOrigin(c *concluded) {
 	f.Registry, f.Owner, f.Purpose = r.registry.SHA256, partner.Owner, partner.Purpose
 	f.BlindSpots = c.detector.BlindSpots()
 	f.Runbook = "docs/detectors/" + f.Detector + ".md"
-	if f.Partner == detectors.Coverage {
+	if f.Partner == detectors.NoPartner {
 		f.Owner, f.Query = "whoever runs Overreach", gapQuery(r.gapsOf(f.FindingKey))
 		return
 	}
@@ -302,7 +302,7 @@ func eventsQuery(f *schema.Finding, spans []usage.Span) string {
 	where = append(where,
 		"time >= toDateTime64("+quote(f.EvidenceFrom.Format(layout))+", 3, 'UTC')",
 		"time < toDateTime64("+quote(f.EvidenceTo.Format(layout))+", 3, 'UTC')")
-	return "SELECT time, app, capability, action, subject, actor, status, api_version, stream, partition, offset FROM access_events WHERE " +
+	return "SELECT time, app, capability, action, subject, actor, status, api_version, incarnation, partition, offset FROM access_events WHERE " +
 		strings.Join(where, " AND ") + " ORDER BY time LIMIT 1000"
 }
 

@@ -10,9 +10,10 @@ import (
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
-// tables are a Store of usage that is given as rows, each of one leaf and bucket.
+// tables are a Store of usage that is given as rows, each of one usage key and bucket.
 type tables struct {
 	Store // whatever else is read or written is a mistake of the test
 	rows  map[schema.Resolution][]schema.UsageCell
@@ -30,7 +31,7 @@ func (s *tables) Usage(_ context.Context, q schema.UsageQuery) ([]schema.UsageCe
 			q.Capability != "" && row.Capability != q.Capability || q.Actions != nil && !slices.Contains(q.Actions, row.Action) {
 			continue
 		}
-		c := schema.UsageCell{Leaf: schema.Leaf{Partner: row.Partner}}
+		c := schema.UsageCell{UsageKey: schema.UsageKey{Partner: row.Partner}}
 		if q.ByApp {
 			c.App = row.App
 		}
@@ -41,7 +42,7 @@ func (s *tables) Usage(_ context.Context, q schema.UsageQuery) ([]schema.UsageCe
 			c.Bucket = row.Bucket
 		}
 		key := fmt.Sprint(c)
-		i := slices.IndexFunc(all, func(o schema.UsageCell) bool { return o.Leaf == c.Leaf && o.Bucket == c.Bucket })
+		i := slices.IndexFunc(all, func(o schema.UsageCell) bool { return o.UsageKey == c.UsageKey && o.Bucket == c.Bucket })
 		if i < 0 {
 			i, sketches[key] = len(all), &window.Sketch{}
 			all = append(all, c)
@@ -73,7 +74,7 @@ func (s *tables) add(res schema.Resolution, bucket int64, app string, a schema.A
 		s.rows = map[schema.Resolution][]schema.UsageCell{}
 	}
 	s.rows[res] = append(s.rows[res], schema.UsageCell{
-		Leaf: schema.Leaf{Partner: "p", App: app, Capability: "messaging", Action: a}, Bucket: bucket,
+		UsageKey: schema.UsageKey{Partner: "p", App: app, Capability: "messaging", Action: a}, Bucket: bucket,
 		Counters: schema.Counters{Accesses: uint64(people), FirstAccess: bucket*1000 + 1, LastAccess: bucket*1000 + 2},
 		Subjects: sketch.MarshalAppend(nil),
 	})
@@ -87,7 +88,7 @@ func evidenced(t *testing.T, s *tables) schema.Finding {
 	t.Helper()
 	r := &round{
 		judge:    &Judge{store: s, gaps: s.gaps, cfg: Config{MaxApps: 20}},
-		registry: &schema.Registry{SHA256: "ab", Partners: map[string]schema.Partner{"p": {Owner: "Ada", Purpose: "playlists"}}},
+		registry: &registry.Registry{SHA256: "ab", Partners: map[string]registry.Partner{"p": {Owner: "Ada", Purpose: "playlists"}}},
 	}
 	key := schema.FindingKey{Detector: "volume_limit", Partner: "p", Capability: "messaging", Window: schema.Window24h, Cause: "limit", Period: evidenceDay}
 	f := schema.Finding{FindingKey: key, EvidenceFrom: evidenceDay.Time(), EvidenceTo: (evidenceDay + 1).Time()}
@@ -170,7 +171,7 @@ func TestTheQueryIsForTheVeryEvents(t *testing.T) {
 		FindingKey:   schema.FindingKey{Partner: `it's\`, Capability: "messaging"},
 		EvidenceFrom: evidenceDay.Time(), EvidenceTo: (evidenceDay + 1).Time(),
 	}
-	const want = `SELECT time, app, capability, action, subject, actor, status, api_version, stream, partition, offset FROM access_events ` +
+	const want = `SELECT time, app, capability, action, subject, actor, status, api_version, incarnation, partition, offset FROM access_events ` +
 		`WHERE partner = 'it\'s\\' AND capability = 'messaging' AND action IN ('read', 'delete') ` +
 		`AND time >= toDateTime64('2018-12-18 00:00:00', 3, 'UTC') AND time < toDateTime64('2018-12-19 00:00:00', 3, 'UTC') ORDER BY time LIMIT 1000`
 	if got := eventsQuery(&f, []usage.Span{{Actions: []schema.Action{schema.Delete}}, {Actions: []schema.Action{schema.Read}}}); got != want {
@@ -179,7 +180,7 @@ func TestTheQueryIsForTheVeryEvents(t *testing.T) {
 }
 
 func TestWhatWasFoundStaysWhereItsBucketsHaveExpired(t *testing.T) {
-	registry, err := schema.ParseRegistry("r", []byte("capabilities: {messaging: {}}\npartners: {p: {agreement: {start: 2018-01-01}, limits: [{people: 100, per: hour}]}}"))
+	registry, err := registry.Parse("r", []byte("capabilities: {messaging: {}}\npartners: {p: {agreement: {start: 2018-01-01}, limits: [{people: 100, per: hour}]}}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +221,7 @@ func TestWhatWasFoundStaysWhereItsBucketsHaveExpired(t *testing.T) {
 func TestEvidenceOfManyIsWhatItIsOfEachAlone(t *testing.T) {
 	// More cells than are read at once: apps and days of partners that differ.
 	s := &tables{}
-	registry := &schema.Registry{SHA256: "ab", Partners: map[string]schema.Partner{}}
+	registry := &registry.Registry{SHA256: "ab", Partners: map[string]registry.Partner{}}
 	var all []concluded
 	for n := range 60 {
 		partner := fmt.Sprint("p", n)

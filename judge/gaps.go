@@ -32,7 +32,7 @@ func (r *round) judgeGaps(ctx context.Context) error {
 	if !j.outChanged && (read && slices.Equal(before, gaps) || !read && len(gaps) == 0) {
 		return nil
 	}
-	if err := r.tellGaps(ctx); err != nil {
+	if err := r.reportGaps(ctx); err != nil {
 		j.gapsRead = false // once more
 		return err
 	}
@@ -40,10 +40,10 @@ func (r *round) judgeGaps(ctx context.Context) error {
 	return nil
 }
 
-func (r *round) tellGaps(ctx context.Context) error {
-	if slices.Contains(r.judge.slots, schema.Slot(detectors.Coverage)) {
-		coverage := usage.Activity{Partner: detectors.Coverage, Gaps: r.judge.gaps}
-		if err := r.judgeActivities(ctx, pass{tier: schema.TierMinute}, []usage.Activity{coverage}); err != nil {
+func (r *round) reportGaps(ctx context.Context) error {
+	if slices.Contains(r.judge.slots, schema.Slot(detectors.NoPartner)) {
+		coverage := usage.Activity{Partner: detectors.NoPartner, Gaps: r.judge.gaps}
+		if err := r.judgeActivities(ctx, pass{cadence: schema.CadenceMinute}, []usage.Activity{coverage}); err != nil {
 			return err
 		}
 	}
@@ -54,7 +54,7 @@ func (r *round) tellGaps(ctx context.Context) error {
 	var changed []schema.Finding
 	for i := range found {
 		f := &found[i].Finding
-		if f.Partner == detectors.Coverage || f.State == schema.Withdrawn {
+		if f.Partner == detectors.NoPartner || f.State == schema.Withdrawn {
 			continue
 		}
 		missing, merged := r.missing(f)
@@ -105,5 +105,5 @@ func gapQuery(gaps []schema.Gap) string {
 	if len(gaps) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("SELECT * FROM coverage WHERE stream = %s AND partition = %d", quote(gaps[0].Stream), gaps[0].Partition.Partition)
+	return fmt.Sprintf("SELECT * FROM coverage WHERE incarnation = %s AND partition = %d", quote(gaps[0].Incarnation), gaps[0].Partition.Partition)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // Config sets the pace of judging. Shorter windows are judged more often, since
@@ -32,7 +33,7 @@ type Config struct {
 // Store is what the judge reads and writes.
 type Store interface {
 	Extents(ctx context.Context) ([]schema.Marker, error)
-	// Markers returns at most limit of a partition's, by stream, partition and From.
+	// Markers returns at most limit of a partition's, by incarnation, partition and From.
 	Markers(ctx context.Context, after map[schema.Partition]int64, limit int) ([]schema.Marker, error)
 	Usage(ctx context.Context, q schema.UsageQuery) ([]schema.UsageCell, error)
 	Unregistered(ctx context.Context, registered []string, limit int) (names []string, others uint64, err error)
@@ -41,7 +42,7 @@ type Store interface {
 	Peaks(ctx context.Context, q schema.SeriesQuery) ([]schema.Peak, error)
 
 	Findings(ctx context.Context, q schema.FindingsQuery) ([]schema.VersionedFinding, error)
-	Told(ctx context.Context, ids []string) (map[string]schema.FindingChange, error)
+	LastReported(ctx context.Context, ids []string) (map[string]schema.FindingChange, error)
 	WriteFindings(ctx context.Context, findings []schema.Finding, v schema.Version) error
 	WriteChanges(ctx context.Context, changes []schema.FindingChange) error
 	WriteScores(ctx context.Context, scores []schema.Score, v schema.Version) error
@@ -64,7 +65,7 @@ type Log interface {
 }
 
 // Registry returns the registry in force and its ordinal.
-type Registry func() (*schema.Registry, uint32)
+type Registry func() (*registry.Registry, uint32)
 
 // Judge judges the slots that its Log gives it.
 type Judge struct {
@@ -80,10 +81,10 @@ type Judge struct {
 
 	// Where it stands. Everything here can be read again from the store.
 	slots     []uint8
-	at        map[schema.Tier]map[schema.Partition]int64
-	judgedBy  map[schema.Tier]uint32 // ordinal of the registry
-	rolled    map[schema.Tier]int64  // watermark
-	lastRun   map[schema.Tier]time.Time
+	at        map[schema.Cadence]map[schema.Partition]int64
+	judgedBy  map[schema.Cadence]uint32 // ordinal of the registry
+	rolled    map[schema.Cadence]int64  // watermark
+	lastRun   map[schema.Cadence]time.Time
 	named     []string      // unregistered partners judged by name, ascending
 	folded    uint64        // unregistered partners that are not
 	lastRound time.Time     // when the last round that went well began
@@ -92,7 +93,7 @@ type Judge struct {
 	gaps      []schema.Gap // of what was read, where gapsRead
 	missing   uint64       // offsets that were when they were read, or unreadable
 	gapsRead  bool
-	gapSince  map[place]waiting // tiers before a gap in the chain of markers
+	gapSince  map[place]waiting // cadences before a gap in the chain of markers
 	unjudged  map[place]waiting // positions before something that is counted
 
 	// Partitions whose own time stands still.
@@ -145,7 +146,7 @@ func (j *Judge) attempt(ctx context.Context) {
 	}
 }
 
-// Round judges once what was touched since the last round: every tier where all
+// Round judges once what was touched since the last round: every cadence where all
 // is set, else those whose time has come.
 func (j *Judge) Round(ctx context.Context, all bool) error {
 	started := time.Now()
@@ -164,8 +165,8 @@ func (j *Judge) Round(ctx context.Context, all bool) error {
 	if err != nil {
 		return err
 	}
-	for _, tier := range schema.Tiers {
-		switch err := r.runDue(ctx, tier, started, all); {
+	for _, cadence := range schema.Cadences {
+		switch err := r.runDue(ctx, cadence, started, all); {
 		case errors.Is(err, errOtherSlots):
 			return j.Round(ctx, all)
 		case err != nil:
@@ -176,21 +177,21 @@ func (j *Judge) Round(ctx context.Context, all bool) error {
 	return nil
 }
 
-// runDue judges a tier in a round that began at a time of the clock, where its own has
+// runDue judges a cadence in a round that began at a time of the clock, where its own has
 // come.
-func (r *round) runDue(ctx context.Context, tier schema.Tier, began time.Time, all bool) error {
+func (r *round) runDue(ctx context.Context, cadence schema.Cadence, began time.Time, all bool) error {
 	j := r.judge
-	changed := j.judgedBy[tier] != 0 && j.judgedBy[tier] != r.version.Registry
-	if !all && !changed && began.Sub(j.lastRun[tier]) < j.every(tier) {
+	changed := j.judgedBy[cadence] != 0 && j.judgedBy[cadence] != r.version.Registry
+	if !all && !changed && began.Sub(j.lastRun[cadence]) < j.every(cadence) {
 		return nil
 	}
-	j.lastRun[tier] = began
-	j.noteBehind(tier, r.extents)
-	if err := r.run(ctx, tier); err != nil {
-		return fmt.Errorf("judging the tier %s: %w", tier, err)
+	j.lastRun[cadence] = began
+	j.noteBehind(cadence, r.extents)
+	if err := r.run(ctx, cadence); err != nil {
+		return fmt.Errorf("judging the cadence %s: %w", cadence, err)
 	}
-	j.noteBehind(tier, r.extents)
-	reached(pointTier)
+	j.noteBehind(cadence, r.extents)
+	reached(pointCadence)
 	return nil
 }
 
@@ -245,7 +246,7 @@ var errOtherSlots = errors.New("other slots are judged here now")
 // minutes. The pass gets as much time as these rounds do.
 func (j *Judge) meanwhile(ctx context.Context) error {
 	started := time.Now()
-	if started.Sub(j.lastRun[schema.TierMinute]) < max(j.cfg.Interval, j.tookAmid) {
+	if started.Sub(j.lastRun[schema.CadenceMinute]) < max(j.cfg.Interval, j.tookAmid) {
 		return nil
 	}
 	if !slices.Equal(j.log.Slots(), j.slots) {
@@ -255,22 +256,22 @@ func (j *Judge) meanwhile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, tier := range schema.Tiers {
-		if tier.Closed() {
+	for _, cadence := range schema.Cadences {
+		if cadence.Closed() {
 			continue
 		}
-		if err := r.runDue(ctx, tier, started, false); err != nil {
+		if err := r.runDue(ctx, cadence, started, false); err != nil {
 			return err
 		}
 	}
 	j.finished(started, r)
-	j.lastRun[schema.TierMinute], j.tookAmid = time.Now(), time.Since(started)
+	j.lastRun[schema.CadenceMinute], j.tookAmid = time.Now(), time.Since(started)
 	return nil
 }
 
-// every returns how often a tier is judged.
-func (j *Judge) every(tier schema.Tier) time.Duration {
-	switch tier.Step() {
+// every returns how often a cadence is judged.
+func (j *Judge) every(cadence schema.Cadence) time.Duration {
+	switch cadence.Step() {
 	case schema.Hourly:
 		return j.cfg.HourEvery
 	case schema.Daily:
@@ -292,39 +293,39 @@ func (j *Judge) takeSlots(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading how far was judged: %w", err)
 	}
-	j.at = map[schema.Tier]map[schema.Partition]int64{}
-	j.judgedBy = map[schema.Tier]uint32{}
-	j.rolled = map[schema.Tier]int64{}
-	j.lastRun = map[schema.Tier]time.Time{}
-	for _, tier := range schema.Tiers {
-		j.at[tier] = map[schema.Partition]int64{}
+	j.at = map[schema.Cadence]map[schema.Partition]int64{}
+	j.judgedBy = map[schema.Cadence]uint32{}
+	j.rolled = map[schema.Cadence]int64{}
+	j.lastRun = map[schema.Cadence]time.Time{}
+	for _, cadence := range schema.Cadences {
+		j.at[cadence] = map[schema.Partition]int64{}
 	}
-	seen := map[schema.Tier]map[schema.Partition]int{}
+	seen := map[schema.Cadence]map[schema.Partition]int{}
 	for _, p := range positions {
-		at := j.at[p.Tier]
+		at := j.at[p.Cadence]
 		if at == nil {
-			return fmt.Errorf("the table judged holds a tier %d that this version does not know", p.Tier)
+			return fmt.Errorf("the table judged holds a cadence %d that this version does not know", p.Cadence)
 		}
-		if seen[p.Tier] == nil {
-			seen[p.Tier] = map[schema.Partition]int{}
+		if seen[p.Cadence] == nil {
+			seen[p.Cadence] = map[schema.Partition]int{}
 		}
 		if old, ok := at[p.Partition]; !ok || p.To < old {
 			at[p.Partition] = p.To
 		}
-		seen[p.Tier][p.Partition]++
-		if old := j.judgedBy[p.Tier]; old == 0 || p.Registry < old {
-			j.judgedBy[p.Tier] = p.Registry
+		seen[p.Cadence][p.Partition]++
+		if old := j.judgedBy[p.Cadence]; old == 0 || p.Registry < old {
+			j.judgedBy[p.Cadence] = p.Registry
 		}
 		j.watermark = max(j.watermark, p.Watermark)
-		if old, ok := j.rolled[p.Tier]; !ok || p.Watermark < old {
-			j.rolled[p.Tier] = p.Watermark
+		if old, ok := j.rolled[p.Cadence]; !ok || p.Watermark < old {
+			j.rolled[p.Cadence] = p.Watermark
 		}
 	}
-	for tier, partitions := range seen {
+	for cadence, partitions := range seen {
 		for p, n := range partitions {
 			if n < len(slots) { // a slot that never was judged this far
-				delete(j.at[tier], p)
-				delete(j.rolled, tier)
+				delete(j.at[cadence], p)
+				delete(j.rolled, cadence)
 			}
 		}
 	}
@@ -332,18 +333,18 @@ func (j *Judge) takeSlots(ctx context.Context) error {
 	return nil
 }
 
-// Judged reports whether every tier has judged up to the given offsets.
+// Judged reports whether every cadence has judged up to the given offsets.
 func (j *Judge) Judged(to map[schema.Partition]int64) bool {
 	return j.at != nil && len(j.notJudged(to)) == 0
 }
 
-// notJudged says which tiers have not judged up to the given offsets.
+// notJudged says which cadences have not judged up to the given offsets.
 func (j *Judge) notJudged(to map[schema.Partition]int64) []string {
 	var all []string
 	for p, offset := range to {
-		for _, tier := range schema.Tiers {
-			if at := j.at[tier][p]; offset > 0 && at < offset {
-				all = append(all, fmt.Sprintf("the tier %s is at offset %d of %d in %s partition %d", tier, at, offset, p.Stream, p.Partition))
+		for _, cadence := range schema.Cadences {
+			if at := j.at[cadence][p]; offset > 0 && at < offset {
+				all = append(all, fmt.Sprintf("the cadence %s is at offset %d of %d in %s partition %d", cadence, at, offset, p.Incarnation, p.Partition))
 			}
 		}
 	}

@@ -76,7 +76,7 @@ func (j *Judge) lookAround(ctx context.Context, extents []schema.Marker, ends ma
 	for p := range j.standing {
 		if _, read := ends[p]; !read {
 			if j.out[p] {
-				j.logger.Info().Str("stream", p.Stream).Int32("partition", p.Partition).Msg("a partition that the watermark left out is no longer read")
+				j.logger.Info().Str("incarnation", p.Incarnation).Int32("partition", p.Partition).Msg("a partition that the watermark left out is no longer read")
 			}
 			j.metrics.forget(p)
 			delete(j.standing, p)
@@ -163,14 +163,14 @@ func (j *Judge) row(p schema.Partition, e schema.Marker, s standing) schema.Stan
 // sayLeftOut says that a partition is left out now, or no longer.
 func (j *Judge) sayLeftOut(p schema.Partition, e schema.Marker, end int64, s standing) {
 	if !s.out {
-		j.logger.Info().Str("stream", p.Stream).Int32("partition", p.Partition).Msg("the watermark waits for this partition again")
+		j.logger.Info().Str("incarnation", p.Incarnation).Int32("partition", p.Partition).Msg("the watermark waits for this partition again")
 		return
 	}
 	why := "its time stands still though its records are counted: its events bear one and the same time, or none of its records is an event"
 	if s.backlog > 0 {
 		why = "nothing of it is counted though records wait"
 	}
-	j.logger.Warn().Str("stream", p.Stream).Int32("partition", p.Partition).Str("latest", stamp(s.time)).
+	j.logger.Warn().Str("incarnation", p.Incarnation).Int32("partition", p.Partition).Str("latest", stamp(s.time)).
 		Int64("counted_to", e.To).Int64("end", end).Str("because", why).
 		Msg("the watermark leaves this partition out, so that it does not hold up the judging of all others; what comes of it later is late")
 }

@@ -11,19 +11,19 @@ import (
 
 // Metrics are what the judge counts about itself.
 type Metrics struct {
-	rounds       prometheus.Histogram
-	watermarkAt  prometheus.Gauge
-	lag          prometheus.Gauge
-	delay        prometheus.Gauge
-	strangers    prometheus.Gauge
-	foldedNames  prometheus.Gauge
-	changesTold  *prometheus.CounterVec
-	slots        prometheus.Gauge
-	lastFinished prometheus.Gauge
-	unjudged     *prometheus.GaugeVec
-	unjudgedFrom *prometheus.GaugeVec
-	stood        *prometheus.GaugeVec
-	leftOut      *prometheus.GaugeVec
+	rounds          prometheus.Histogram
+	watermarkAt     prometheus.Gauge
+	lag             prometheus.Gauge
+	delay           prometheus.Gauge
+	strangers       prometheus.Gauge
+	foldedNames     prometheus.Gauge
+	changesReported *prometheus.CounterVec
+	slots           prometheus.Gauge
+	lastFinished    prometheus.Gauge
+	unjudged        *prometheus.GaugeVec
+	unjudgedFrom    *prometheus.GaugeVec
+	stood           *prometheus.GaugeVec
+	leftOut         *prometheus.GaugeVec
 }
 
 // NewMetrics registers the judge's metrics.
@@ -48,7 +48,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		foldedNames: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "overreach_judge_unregistered_partners_folded", Help: "Unregistered partners past max_unregistered, which are not judged by name.",
 		}),
-		changesTold: prometheus.NewCounterVec(prometheus.CounterOpts{
+		changesReported: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "overreach_judge_changes_total", Help: "What was told of findings.",
 		}, []string{"detector", "change", "severity"}),
 		lastFinished: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -58,11 +58,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "overreach_judge_slots", Help: "Slots of partners that this instance judges. 0: it stands by.",
 		}),
 		unjudged: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "overreach_judge_unjudged_records", Help: "Offsets that are counted and that the tier has not judged.",
-		}, []string{"tier"}),
+			Name: "overreach_judge_unjudged_records", Help: "Offsets that are counted and that the cadence has not judged.",
+		}, []string{"cadence"}),
 		unjudgedFrom: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "overreach_judge_unjudged_since_timestamp_seconds", Help: "Since when a position of the tier has not moved though there is something to judge, seconds since 1970. 0: there is nothing.",
-		}, []string{"tier"}),
+			Name: "overreach_judge_unjudged_since_timestamp_seconds", Help: "Since when a position of the cadence has not moved though there is something to judge, seconds since 1970. 0: there is nothing.",
+		}, []string{"cadence"}),
 		stood: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "overreach_judge_partition_stood_seconds", Help: "For how long the partition's own time has stood still while it was behind, at most time.stalled_after.",
 		}, []string{"topic", "partition"}),
@@ -71,7 +71,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}, []string{"topic", "partition"}),
 	}
 	r.MustRegister(m.unjudged, m.unjudgedFrom, m.stood, m.leftOut)
-	r.MustRegister(m.rounds, m.watermarkAt, m.lag, m.delay, m.strangers, m.foldedNames, m.changesTold, m.lastFinished, m.slots)
+	r.MustRegister(m.rounds, m.watermarkAt, m.lag, m.delay, m.strangers, m.foldedNames, m.changesReported, m.lastFinished, m.slots)
 	return m
 }
 
@@ -93,21 +93,21 @@ func (m *Metrics) unregistered(named int, folded uint64) {
 
 func (m *Metrics) told(changes []schema.FindingChange) {
 	for _, c := range changes {
-		m.changesTold.WithLabelValues(c.Finding.Detector, string(c.Change), string(c.Finding.Severity)).Inc()
+		m.changesReported.WithLabelValues(c.Finding.Detector, string(c.Kind), string(c.Finding.Severity)).Inc()
 	}
 }
 
-func (m *Metrics) tier(tier schema.Tier, b behind) {
-	m.unjudged.WithLabelValues(tier.String()).Set(float64(b.offsets))
+func (m *Metrics) cadence(cadence schema.Cadence, b behind) {
+	m.unjudged.WithLabelValues(cadence.String()).Set(float64(b.offsets))
 	since := 0.0
 	if !b.since.IsZero() {
 		since = float64(b.since.UnixMilli()) / 1000
 	}
-	m.unjudgedFrom.WithLabelValues(tier.String()).Set(since)
+	m.unjudgedFrom.WithLabelValues(cadence.String()).Set(since)
 }
 
 func (m *Metrics) partition(p schema.Partition, s standing) {
-	topic, number := topicOf(p.Stream), strconv.Itoa(int(p.Partition))
+	topic, number := topicOf(p.Incarnation), strconv.Itoa(int(p.Partition))
 	m.stood.WithLabelValues(topic, number).Set(s.stood.Seconds())
 	out := 0.0
 	if s.out {
@@ -117,7 +117,7 @@ func (m *Metrics) partition(p schema.Partition, s standing) {
 }
 
 func (m *Metrics) forget(p schema.Partition) {
-	topic, number := topicOf(p.Stream), strconv.Itoa(int(p.Partition))
+	topic, number := topicOf(p.Incarnation), strconv.Itoa(int(p.Partition))
 	m.stood.DeleteLabelValues(topic, number)
 	m.leftOut.DeleteLabelValues(topic, number)
 }

@@ -5,7 +5,7 @@ package judge
 const (
 	pointFindings = "findings" // the log half is written
 	pointChanges  = "changes"  // what is told is written, and not told
-	pointTold     = "told"
-	pointJudged   = "judged" // how far was judged is written
-	pointTier     = "tier"   // one tier is done, the next is not
+	pointReported = "told"
+	pointJudged   = "judged"  // how far was judged is written
+	pointCadence  = "cadence" // one cadence is done, the next is not
 )

@@ -47,7 +47,7 @@ func (r *round) readReach(ctx context.Context, questions []asked, asking []int, 
 			return fmt.Errorf("reading whom partners touched day by day: %w", err)
 		}
 		for len(cells) > 0 {
-			n := slices.IndexFunc(cells, func(c schema.UsageCell) bool { return c.Leaf != cells[0].Leaf })
+			n := slices.IndexFunc(cells, func(c schema.UsageCell) bool { return c.UsageKey != cells[0].UsageKey })
 			if n < 0 {
 				n = len(cells)
 			}
@@ -93,7 +93,7 @@ func reachOf(cells []schema.UsageCell, begin, end schema.Day, slider *window.Sli
 	n := int(end - begin)
 	all := make([]float64, 4*n)
 	one := usage.Reach{
-		Leaf: cells[0].Leaf, Begin: begin,
+		UsageKey: cells[0].UsageKey, Begin: begin,
 		Accesses: all[:n:n], People: all[n : 2*n : 2*n], Before: all[2*n : 3*n : 3*n], New: all[3*n:],
 	}
 	states := make([][][]byte, n)

@@ -3,7 +3,7 @@
 package judge
 
 // Points are the names that Reached is told, in the order of a round.
-var Points = []string{pointFindings, pointChanges, pointTold, pointJudged, pointTier}
+var Points = []string{pointFindings, pointChanges, pointReported, pointJudged, pointCadence}
 
 // Reached is told between two steps of a round.
 var Reached = func(string) {}

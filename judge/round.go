@@ -8,6 +8,7 @@ import (
 
 	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // What one step of a round holds at most.
@@ -24,7 +25,7 @@ const (
 // round is one round of the judge: a registry, a version, and what is touched.
 type round struct {
 	judge    *Judge
-	registry *schema.Registry
+	registry *registry.Registry
 	version  schema.Version
 	extents  []schema.Marker
 
@@ -32,33 +33,33 @@ type round struct {
 	peers         *peers
 }
 
-// run judges, for one tier, what the markers since its last run have touched.
-func (r *round) run(ctx context.Context, tier schema.Tier) error {
+// run judges, for one cadence, what the markers since its last run have touched.
+func (r *round) run(ctx context.Context, cadence schema.Cadence) error {
 	j := r.judge
 	for {
-		markers, err := j.store.Markers(ctx, j.at[tier], markersARead)
+		markers, err := j.store.Markers(ctx, j.at[cadence], markersARead)
 		if err != nil {
 			return fmt.Errorf("reading markers: %w", err)
 		}
-		to, minutes := r.chain(tier, markers)
+		to, minutes := r.chain(cadence, markers)
 		full := more(markers)
-		changed := j.judgedBy[tier] != 0 && j.judgedBy[tier] != r.version.Registry
-		rolls := r.version.Watermark/60 > j.rolled[tier]/60 && !full
+		changed := j.judgedBy[cadence] != 0 && j.judgedBy[cadence] != r.version.Registry
+		rolls := r.version.Watermark/60 > j.rolled[cadence]/60 && !full
 		if len(to) == 0 && !changed && !rolls {
 			return nil
 		}
-		if err := r.judgeTouched(ctx, tier, minutes, changed, rolls); err != nil {
+		if err := r.judgeTouched(ctx, cadence, minutes, changed, rolls); err != nil {
 			return err
 		}
 		if rolls {
-			j.rolled[tier] = r.version.Watermark // the judge's may be later: rounds of minutes come between
+			j.rolled[cadence] = r.version.Watermark // the judge's may be later: rounds of minutes come between
 		}
-		if err := j.store.WriteJudged(ctx, r.positions(tier, to)); err != nil {
+		if err := j.store.WriteJudged(ctx, r.positions(cadence, to)); err != nil {
 			return fmt.Errorf("writing how far was judged: %w", err)
 		}
 		reached(pointJudged)
-		maps.Copy(j.at[tier], to)
-		j.judgedBy[tier] = r.version.Registry
+		maps.Copy(j.at[cadence], to)
+		j.judgedBy[cadence] = r.version.Registry
 		if !full || len(to) == 0 {
 			return nil
 		}
@@ -69,12 +70,12 @@ func (r *round) run(ctx context.Context, tier schema.Tier) error {
 // time, oldest first; every key of all where the registry changed; and the keys
 // of open findings where the watermark rolled. Of closed buckets it judges those that
 // have closed since, and those that were touched again.
-func (r *round) judgeTouched(ctx context.Context, tier schema.Tier, minutes []int64, changed, rolls bool) error {
-	p := pass{tier: tier, changed: changed}
+func (r *round) judgeTouched(ctx context.Context, cadence schema.Cadence, minutes []int64, changed, rolls bool) error {
+	p := pass{cadence: cadence, changed: changed}
 	days := daysOf(minutes)
 	switch {
-	case tier.Closed():
-		p.fresh = r.closes(tier, minutes, changed, rolls)
+	case cadence.Closed():
+		p.fresh = r.closes(cadence, minutes, changed, rolls)
 		if len(p.fresh) == 0 {
 			return nil
 		}
@@ -85,7 +86,7 @@ func (r *round) judgeTouched(ctx context.Context, tier schema.Tier, minutes []in
 	if err := r.judgeDays(ctx, p, days, minutes); err != nil {
 		return err
 	}
-	if !rolls && !changed && !tier.Closed() {
+	if !rolls && !changed && !cadence.Closed() {
 		return nil
 	}
 	return r.judgeFound(ctx, p)
@@ -99,11 +100,11 @@ func (r *round) judgeDays(ctx context.Context, p pass, days []schema.Day, minute
 		return err
 	}
 	for chunk := range slices.Chunk(days, daysASlice) {
-		activities, err := r.active(ctx, p.tier, chunk, minutes)
+		activities, err := r.active(ctx, p.cadence, chunk, minutes)
 		if err != nil {
 			return err
 		}
-		if p.tier == schema.TierDay {
+		if p.cadence == schema.CadenceDay {
 			rest, err := r.rest(ctx, chunk)
 			if err != nil {
 				return err
@@ -152,11 +153,11 @@ func (r *round) judgeFound(ctx context.Context, p pass) error {
 // changed, beside those with findings: a year of them would take minutes.
 const lastWeek = 7
 
-// closes returns on which days buckets of the tier's width have closed since it
+// closes returns on which days buckets of the cadence's width have closed since it
 // was last judged, or were closed and have been touched, each with the first
 // of these buckets; where the registry changed, the days of the last week too.
-func (r *round) closes(tier schema.Tier, minutes []int64, changed, rolls bool) map[schema.Day]int64 {
-	rolled, step := r.judge.rolled[tier], tier.Step().Seconds()
+func (r *round) closes(cadence schema.Cadence, minutes []int64, changed, rolls bool) map[schema.Day]int64 {
+	rolled, step := r.judge.rolled[cadence], cadence.Step().Seconds()
 	if rolled == 0 && !rolls {
 		return nil // once the watermark is known, every day is due
 	}

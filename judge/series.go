@@ -82,7 +82,7 @@ func (r *round) readSeries(ctx context.Context, questions []asked, asking []int,
 	}
 	capabilities := slices.Sorted(maps.Keys(r.registry.Capabilities))
 	byKey := map[schema.FindingKey][]usage.Series{} // of partner and capability alone
-	read := func(q schema.SeriesQuery, keep func(schema.Leaf) []schema.FindingKey) error {
+	read := func(q schema.SeriesQuery, keep func(schema.UsageKey) []schema.FindingKey) error {
 		q.Resolution, q.From, q.To, q.Partners, q.MaxApps = step, begin, end, partners, min(seriesApps, r.judge.cfg.MaxApps)
 		q.Capabilities, q.Limit = capabilities, *left
 		all, err := r.judge.store.Series(ctx, q)
@@ -96,24 +96,24 @@ func (r *round) readSeries(ctx context.Context, questions []asked, asking []int,
 		}
 		for i := range all {
 			s := spread(&all[i], begin, end, step)
-			for _, key := range keep(s.Leaf) {
+			for _, key := range keep(s.UsageKey) {
 				byKey[key] = append(byKey[key], s)
 			}
 		}
 		return nil
 	}
-	whole := func(l schema.Leaf) schema.FindingKey { return schema.FindingKey{Partner: l.Partner} }
-	part := func(l schema.Leaf) schema.FindingKey {
+	whole := func(l schema.UsageKey) schema.FindingKey { return schema.FindingKey{Partner: l.Partner} }
+	part := func(l schema.UsageKey) schema.FindingKey {
 		return schema.FindingKey{Partner: l.Partner, Capability: l.Capability}
 	}
 	// A whole comes before its parts.
 	for _, level := range []struct {
 		query schema.SeriesQuery
-		keep  func(schema.Leaf) []schema.FindingKey
+		keep  func(schema.UsageKey) []schema.FindingKey
 	}{
-		{schema.SeriesQuery{}, func(l schema.Leaf) []schema.FindingKey { return []schema.FindingKey{whole(l)} }},
-		{schema.SeriesQuery{ByCapability: true}, func(l schema.Leaf) []schema.FindingKey { return []schema.FindingKey{whole(l), part(l)} }},
-		{schema.SeriesQuery{ByLeaf: true}, func(l schema.Leaf) []schema.FindingKey { return []schema.FindingKey{part(l)} }},
+		{schema.SeriesQuery{}, func(l schema.UsageKey) []schema.FindingKey { return []schema.FindingKey{whole(l)} }},
+		{schema.SeriesQuery{ByCapability: true}, func(l schema.UsageKey) []schema.FindingKey { return []schema.FindingKey{whole(l), part(l)} }},
+		{schema.SeriesQuery{ByUsageKey: true}, func(l schema.UsageKey) []schema.FindingKey { return []schema.FindingKey{part(l)} }},
 	} {
 		if err := read(level.query, level.keep); err != nil {
 			return err
@@ -139,7 +139,7 @@ func historyOf(q *usage.Question) int64 { return (q.Spans[0].From - q.History).S
 func spread(s *schema.Series, begin, end int64, step schema.Resolution) usage.Series {
 	n := int((end - begin) / step.Seconds())
 	all := make([]float64, n*len(usage.Metrics))
-	one := usage.Series{Leaf: s.Leaf, Begin: begin, Step: step}
+	one := usage.Series{UsageKey: s.UsageKey, Begin: begin, Step: step}
 	for m, counts := range [...][]uint64{usage.Accesses: s.Accesses, usage.People: s.People, usage.Bytes: s.Bytes} {
 		values := all[m*n : (m+1)*n : (m+1)*n]
 		for i, bucket := range s.Bucket {

@@ -13,6 +13,7 @@ import (
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // crowd is a store and a log in which each partner has many keys. It counts what is
@@ -44,7 +45,7 @@ func (c *crowd) Findings(context.Context, schema.FindingsQuery) ([]schema.Versio
 
 func (c *crowd) WriteFindings(context.Context, []schema.Finding, schema.Version) error { return nil }
 
-func (c *crowd) Told(context.Context, []string) (map[string]schema.FindingChange, error) {
+func (c *crowd) LastReported(context.Context, []string) (map[string]schema.FindingChange, error) {
 	return nil, nil
 }
 
@@ -59,15 +60,15 @@ func (c *crowd) Series(_ context.Context, q schema.SeriesQuery) ([]schema.Series
 	var all []schema.Series
 	for _, partner := range q.Partners {
 		n := 1
-		if q.ByLeaf {
+		if q.ByUsageKey {
 			n = c.keys
 		}
 		for k := range n {
-			s := schema.Series{Leaf: schema.Leaf{Partner: partner}, Bucket: []int64{q.To - 3600}, Accesses: []uint64{5}, People: []uint64{5}, Bytes: []uint64{5}}
-			if q.ByCapability || q.ByLeaf {
+			s := schema.Series{UsageKey: schema.UsageKey{Partner: partner}, Bucket: []int64{q.To - 3600}, Accesses: []uint64{5}, People: []uint64{5}, Bytes: []uint64{5}}
+			if q.ByCapability || q.ByUsageKey {
 				s.Capability = "messaging"
 			}
-			if q.ByLeaf {
+			if q.ByUsageKey {
 				s.App, s.Action = fmt.Sprint(k), schema.Read
 			}
 			if all = append(all, s); len(all) == q.Limit {
@@ -75,7 +76,7 @@ func (c *crowd) Series(_ context.Context, q schema.SeriesQuery) ([]schema.Series
 			}
 		}
 	}
-	if q.ByLeaf {
+	if q.ByUsageKey {
 		c.most = max(c.most, len(all))
 		for _, partner := range q.Partners {
 			c.read[partner] = true
@@ -97,24 +98,24 @@ const (
 	crowdedPartners = 60
 )
 
-var crowdedPass = pass{tier: schema.TierClosedHour, fresh: map[schema.Day]int64{crowdedDay: crowdedDay.Second()}}
+var crowdedPass = pass{cadence: schema.CadenceClosedHour, fresh: map[schema.Day]int64{crowdedDay: crowdedDay.Second()}}
 
 // crowded is a round of surge, of partners with so many keys each, and their activity.
 func crowded(keys int) (*round, *crowd, []usage.Activity) {
-	registry := &schema.Registry{Capabilities: map[string]schema.Capability{"messaging": {}}, Partners: map[string]schema.Partner{}}
+	reg := &registry.Registry{Capabilities: map[string]registry.Capability{"messaging": {}}, Partners: map[string]registry.Partner{}}
 	var activities []usage.Activity
 	for i := range crowdedPartners {
 		name := fmt.Sprintf("p%d", i)
-		registry.Partners[name] = schema.Partner{Name: name}
+		reg.Partners[name] = registry.Partner{Name: name}
 		activities = append(activities, usage.Activity{Partner: name, Days: []schema.Day{crowdedDay},
 			Scopes: []usage.Scope{{Capability: "made up by a producer"}, {Capability: "messaging"}}})
 	}
 	store := &crowd{keys: keys, read: map[string]bool{}, scored: map[string]bool{}, slots: []uint8{1}}
-	j := New(Config{MaxApps: 100, Interval: time.Hour}, store, store, func() (*schema.Registry, uint32) { return registry, 1 }, nil,
+	j := New(Config{MaxApps: 100, Interval: time.Hour}, store, store, func() (*registry.Registry, uint32) { return reg, 1 }, nil,
 		NewMetrics(prometheus.NewRegistry()), zerolog.Nop())
-	j.detectors, j.lastRun = []detectors.Detector{detectors.Surge{}}, map[schema.Tier]time.Time{schema.TierMinute: time.Now()}
-	j.slots, j.rolled = store.slots, map[schema.Tier]int64{}
-	return &round{judge: j, registry: registry, version: schema.Version{Watermark: (crowdedDay + 1).Second()}}, store, activities
+	j.detectors, j.lastRun = []detectors.Detector{detectors.Surge{}}, map[schema.Cadence]time.Time{schema.CadenceMinute: time.Now()}
+	j.slots, j.rolled = store.slots, map[schema.Cadence]int64{}
+	return &round{judge: j, registry: reg, version: schema.Version{Watermark: (crowdedDay + 1).Second()}}, store, activities
 }
 
 func TestWhatIsNewIsJudgedAmidALongPassAndOtherSlotsEndIt(t *testing.T) {

@@ -13,12 +13,12 @@ const roundWithin = 5 * time.Minute
 
 // health is what others may know of the rounds while one runs, or hangs.
 type health struct {
-	mu      sync.Mutex
-	ended   time.Time // when a round last ended well; zero before Run
-	failing time.Time // since when they fail; zero where they do not
-	idle    time.Time // since when rounds find no slots; zero where the last one had some
-	tiers   map[schema.Tier]behind
-	leftOut []schema.Stall
+	mu       sync.Mutex
+	ended    time.Time // when a round last ended well; zero before Run
+	failing  time.Time // since when they fail; zero where they do not
+	idle     time.Time // since when rounds find no slots; zero where the last one had some
+	cadences map[schema.Cadence]behind
+	leftOut  []schema.Stall
 }
 
 // sharedOut is longer than the group takes to share out its partitions anew: meanwhile
@@ -81,5 +81,5 @@ func (j *Judge) Stalls() []schema.Stall {
 	case !h.ended.IsZero() && time.Since(h.ended) > roundWithin:
 		all = append(all, schema.Stall{What: "judge", Since: h.ended, Why: "no round has ended since"})
 	}
-	return append(all, stalls(h.tiers, j.now)...)
+	return append(all, stalls(h.cadences, j.now)...)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // absent is a store that does not answer while it is away, to a judge that has slots at
@@ -66,8 +67,8 @@ func gauge(t *testing.T, r *prometheus.Registry, name string) float64 {
 func TestAJudgeThatStandsByIsToldFromOneThatStandsStill(t *testing.T) {
 	store, metrics := &absent{}, prometheus.NewRegistry()
 	var log bytes.Buffer
-	registry := &schema.Registry{}
-	j := New(Config{Interval: time.Hour}, store, store, func() (*schema.Registry, uint32) { return registry, 1 }, nil, NewMetrics(metrics), zerolog.New(&log))
+	reg := &registry.Registry{}
+	j := New(Config{Interval: time.Hour}, store, store, func() (*registry.Registry, uint32) { return reg, 1 }, nil, NewMetrics(metrics), zerolog.New(&log))
 	ended := func() float64 { return gauge(t, metrics, "overreach_judge_last_round_timestamp_seconds") }
 	round := func(what string, slots int, moves bool) {
 		t.Helper()
@@ -99,8 +100,8 @@ func TestAJudgeThatStandsByIsToldFromOneThatStandsStill(t *testing.T) {
 
 func TestTheFirstRoundSaysHowLongItWasWaitedFor(t *testing.T) {
 	store, metrics := &absent{}, prometheus.NewRegistry()
-	registry := &schema.Registry{}
-	j := New(Config{Interval: time.Hour}, store, store, func() (*schema.Registry, uint32) { return registry, 1 }, nil, NewMetrics(metrics), zerolog.Nop())
+	reg := &registry.Registry{}
+	j := New(Config{Interval: time.Hour}, store, store, func() (*registry.Registry, uint32) { return reg, 1 }, nil, NewMetrics(metrics), zerolog.Nop())
 	j.attempt(t.Context())
 	const waited = 50 * time.Millisecond
 	time.Sleep(waited)
@@ -113,8 +114,8 @@ func TestTheFirstRoundSaysHowLongItWasWaitedFor(t *testing.T) {
 
 func TestEachRoundIsWaitedForSinceTheOneBefore(t *testing.T) {
 	store, metrics := &absent{slots: []uint8{1}}, prometheus.NewRegistry()
-	registry := &schema.Registry{}
-	j := New(Config{Interval: time.Hour}, store, store, func() (*schema.Registry, uint32) { return registry, 1 }, nil, NewMetrics(metrics), zerolog.Nop())
+	reg := &registry.Registry{}
+	j := New(Config{Interval: time.Hour}, store, store, func() (*registry.Registry, uint32) { return reg, 1 }, nil, NewMetrics(metrics), zerolog.Nop())
 	const waited = 50 * time.Millisecond
 	var before time.Time
 	for n := range 3 {

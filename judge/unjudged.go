@@ -9,7 +9,7 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// For how long a tier may stand before it is a stall. Windows that slide are judged each
+// For how long a cadence may stand before it is a stall. Windows that slide are judged each
 // minute at the latest, also while a pass over closed buckets goes on; the first such
 // pass over a long history takes tens of minutes.
 const (
@@ -46,18 +46,18 @@ func (j *Judge) note(err error) {
 	}
 }
 
-// behind is how far a tier is behind what is counted.
+// behind is how far a cadence is behind what is counted.
 type behind struct {
 	offsets int64
 	since   time.Time // since when a position did not move though there was something to judge; zero where there was nothing
 }
 
-// noteBehind notes how far a tier is behind, and since when. It is called before and
-// after the tier is judged, so what waits for its turn is not behind.
-func (j *Judge) noteBehind(tier schema.Tier, extents []schema.Marker) {
+// noteBehind notes how far a cadence is behind, and since when. It is called before and
+// after the cadence is judged, so what waits for its turn is not behind.
+func (j *Judge) noteBehind(cadence schema.Cadence, extents []schema.Marker) {
 	b := behind{}
 	for _, e := range extents {
-		at, where := j.stands(tier, e), place{tier, e.Partition}
+		at, where := j.stands(cadence, e), place{cadence, e.Partition}
 		if at >= e.To {
 			delete(j.unjudged, where)
 			continue
@@ -72,20 +72,20 @@ func (j *Judge) noteBehind(tier schema.Tier, extents []schema.Marker) {
 			b.since = w.since
 		}
 	}
-	j.metrics.tier(tier, b)
+	j.metrics.cadence(cadence, b)
 	j.health.mu.Lock()
 	defer j.health.mu.Unlock()
-	if j.health.tiers == nil {
-		j.health.tiers = map[schema.Tier]behind{}
+	if j.health.cadences == nil {
+		j.health.cadences = map[schema.Cadence]behind{}
 	}
-	j.health.tiers[tier] = b
+	j.health.cadences[cadence] = b
 }
 
 // standsBy notes that there is nothing to judge here.
 func (j *Judge) standsBy() {
 	clear(j.unjudged)
-	for _, tier := range schema.Tiers {
-		j.noteBehind(tier, nil)
+	for _, cadence := range schema.Cadences {
+		j.noteBehind(cadence, nil)
 	}
 	j.metrics.stood.Reset()
 	j.metrics.leftOut.Reset()
@@ -94,17 +94,17 @@ func (j *Judge) standsBy() {
 	j.health.leftOut = nil
 }
 
-// stalls returns the tiers that do not move though there is something to judge.
-func stalls(tiers map[schema.Tier]behind, now func() time.Time) []schema.Stall {
+// stalls returns the cadences that do not move though there is something to judge.
+func stalls(cadences map[schema.Cadence]behind, now func() time.Time) []schema.Stall {
 	var all []schema.Stall
-	for _, tier := range schema.Tiers {
-		b, most := tiers[tier], slidingStands
-		if tier.Closed() {
+	for _, cadence := range schema.Cadences {
+		b, most := cadences[cadence], slidingStands
+		if cadence.Closed() {
 			most = closedStands
 		}
 		if !b.since.IsZero() && now().Sub(b.since) >= most {
 			all = append(all, schema.Stall{
-				What: "judge, tier " + tier.String(), Since: b.since, Why: fmt.Sprintf("%d offsets are counted and not judged", b.offsets),
+				What: "judge, cadence " + cadence.String(), Since: b.since, Why: fmt.Sprintf("%d offsets are counted and not judged", b.offsets),
 			})
 		}
 	}
@@ -125,7 +125,7 @@ func (j *Judge) noteLeftOut(now time.Time) {
 	for p := range j.out {
 		s := j.standing[p]
 		all = append(all, schema.Stall{
-			What: fmt.Sprintf("%s/%d", topicOf(p.Stream), p.Partition), Since: now.Add(-s.stood),
+			What: fmt.Sprintf("%s/%d", topicOf(p.Incarnation), p.Partition), Since: now.Add(-s.stood),
 			Why: "the watermark leaves it out: its own clock stands at " + stamp(s.time),
 		})
 	}
@@ -140,10 +140,10 @@ func (j *Judge) noteLeftOut(now time.Time) {
 	j.health.leftOut = all
 }
 
-// topicOf returns the topic of a stream, cluster/topic@epoch. A topic's name holds
+// topicOf returns the topic of an incarnation, cluster/topic@number. A topic's name holds
 // neither of both signs.
-func topicOf(stream string) string {
-	topic := stream[strings.LastIndexByte(stream, '/')+1:]
+func topicOf(incarnation string) string {
+	topic := incarnation[strings.LastIndexByte(incarnation, '/')+1:]
 	if at := strings.LastIndexByte(topic, '@'); at >= 0 {
 		topic = topic[:at]
 	}

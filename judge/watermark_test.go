@@ -8,8 +8,8 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// part is partition i of the stream of these tests.
-func part(i int32) schema.Partition { return schema.Partition{Stream: "k/t@1", Partition: i} }
+// part is partition i of the incarnation of these tests.
+func part(i int32) schema.Partition { return schema.Partition{Incarnation: "k/t@1", Partition: i} }
 
 // extent is what is counted of a partition: up to an offset, and the second of
 // its latest event.
@@ -48,8 +48,8 @@ func TestTheWatermarkIsWhatEverybodyHasPassed(t *testing.T) {
 	f("one is not begun", []schema.Marker{extent(0, 10, 500)}, ends{part(0): 10, part(1): 3}, 0, 0)
 	f("one is not begun, and others were ahead before", []schema.Marker{extent(0, 10, 500)}, ends{part(0): 10, part(1): 3}, 450, 450)
 	f("it never goes back", []schema.Marker{extent(0, 9, 500)}, ends{part(0): 10}, 800, 800)
-	f("a stream that is not read any more counts for nothing", []schema.Marker{extent(0, 10, 500), extent(5, 10, 9000)}, ends{part(0): 10}, 0, 500)
-	f("a stream that is not read any more holds nothing back", []schema.Marker{extent(0, 10, 500), extent(5, 1, 3)}, ends{part(0): 10}, 0, 500)
+	f("an incarnation that is not read any more counts for nothing", []schema.Marker{extent(0, 10, 500), extent(5, 10, 9000)}, ends{part(0): 10}, 0, 500)
+	f("an incarnation that is not read any more holds nothing back", []schema.Marker{extent(0, 10, 500), extent(5, 1, 3)}, ends{part(0): 10}, 0, 500)
 	f("one claims to be of the future", []schema.Marker{extent(0, 10, 500), extent(1, 7, 9000)}, ends{part(0): 10, part(1): 7}, 0, now)
 	f("one claims to be of the future and is behind", []schema.Marker{extent(0, 10, 500), extent(1, 6, 9000)}, ends{part(0): 10, part(1): 7}, 0, now-lateness)
 	f("one claims to be of the future, another is behind", []schema.Marker{extent(0, 9, 500), extent(1, 7, 9000)}, ends{part(0): 10, part(1): 7}, 0, 440)

@@ -76,8 +76,8 @@ func (f *failing) Findings(ctx context.Context, q schema.FindingsQuery) ([]schem
 	return first(f, func() ([]schema.VersionedFinding, error) { return f.tables.Findings(ctx, q) })
 }
 
-func (f *failing) Told(ctx context.Context, ids []string) (map[string]schema.FindingChange, error) {
-	return first(f, func() (map[string]schema.FindingChange, error) { return f.tables.Told(ctx, ids) })
+func (f *failing) LastReported(ctx context.Context, ids []string) (map[string]schema.FindingChange, error) {
+	return first(f, func() (map[string]schema.FindingChange, error) { return f.tables.LastReported(ctx, ids) })
 }
 
 func (f *failing) Judged(ctx context.Context, slots []uint8) ([]schema.Position, error) {

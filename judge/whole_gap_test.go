@@ -16,9 +16,9 @@ import (
 // before and, unless that is zero, of one after them.
 func (r *run) lose(from int64, missing uint64, before, after time.Time) {
 	r.t.Helper()
-	stream := schema.Partition{Stream: "elsewhere/old@0", Partition: 5}
+	incarnation := schema.Partition{Incarnation: "elsewhere/old@0", Partition: 5}
 	mark := func(m schema.Marker, at time.Time) {
-		m.Partition, m.Pinned = stream, schema.DayOf(time.Now())
+		m.Partition, m.Pinned = incarnation, schema.DayOf(time.Now())
 		if !at.IsZero() {
 			m.FirstEvent, m.LastEvent = at.UnixMilli(), at.UnixMilli()
 			m.Minutes = []uint32{uint32(at.Unix() / 60)}
@@ -38,7 +38,7 @@ func (r *run) lose(from int64, missing uint64, before, after time.Time) {
 
 // gaps are the findings about coverage among all.
 func gaps(all []schema.Finding) []schema.Finding {
-	return slices.DeleteFunc(slices.Clone(all), func(f schema.Finding) bool { return f.Partner != detectors.Coverage })
+	return slices.DeleteFunc(slices.Clone(all), func(f schema.Finding) bool { return f.Partner != detectors.NoPartner })
 }
 
 func TestAGapIsAFindingAndFindingsThatItTouchesAreNotComplete(t *testing.T) {
@@ -72,7 +72,7 @@ func aGapIsAFindingAndFindingsThatItTouchesAreNotComplete(t *testing.T, e *engin
 			}
 			want = append(want, f)
 		}
-		got := slices.DeleteFunc(r.findings(), func(f schema.Finding) bool { return f.Partner == detectors.Coverage })
+		got := slices.DeleteFunc(r.findings(), func(f schema.Finding) bool { return f.Partner == detectors.NoPartner })
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: findings (- want, + judged):\n%s", what, diff)
 		}
@@ -95,7 +95,7 @@ func aGapIsAFindingAndFindingsThatItTouchesAreNotComplete(t *testing.T, e *engin
 	if len(after) != 1 || after[0].ID() != found[0].ID() || after[0].State != schema.Ended || !after[0].EndedAt.Equal(at(18).Add(time.Minute)) {
 		t.Errorf("a month later the gap is %+v", after)
 	}
-	toldOnce(t, r, 10)
+	reportedOnce(t, r, 10)
 	if told := r.told()[found[0].ID()]; len(told) != 2 {
 		t.Errorf("the gap was told as %v", told)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/overreach/overreach/embedded/embeddedtest"
 	"github.com/overreach/overreach/judge"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 	"github.com/overreach/overreach/store"
 	"github.com/overreach/overreach/store/naive"
 )
@@ -57,7 +58,7 @@ func startEngine(t *testing.T) *engine {
 type tables interface {
 	judge.Store
 	consumer.Store
-	SaveRegistry(ctx context.Context, r *schema.Registry, canonical []byte) (ordinal uint32, err error)
+	SaveRegistry(ctx context.Context, r *registry.Registry, canonical []byte) (ordinal uint32, err error)
 	Close() error
 }
 
@@ -94,7 +95,7 @@ type run struct {
 }
 
 type ruling struct {
-	registry *schema.Registry
+	registry *registry.Registry
 	ordinal  uint32
 }
 
@@ -182,14 +183,14 @@ func spread(partitions int) func(i int) int {
 	return func(i int) int { return int(uint32(i) * 2654435761 >> 8 % uint32(partitions)) }
 }
 
-// stream is the life of the topic that is read.
-func (r *run) stream() string {
+// incarnation is the incarnation of the topic that is read.
+func (r *run) incarnation() string {
 	r.t.Helper()
-	streams, err := r.consumer.Streams(r.t.Context())
+	incarnations, err := r.consumer.Incarnations(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return streams[0].Name
+	return incarnations[0].Name
 }
 
 // counted returns how many items are counted.
@@ -241,7 +242,7 @@ func slots(judge, of int) []uint8 {
 // judge makes judge i of n.
 func (r *run) judge(st judge.Store, i, n int) *judge.Judge {
 	cfg := judge.Config{Lateness: lateness, MaxUnregistered: 10, MaxApps: 20}
-	return judge.New(cfg, st, kafkaLog{r.consumer, slots(i, n)}, func() (*schema.Registry, uint32) {
+	return judge.New(cfg, st, kafkaLog{r.consumer, slots(i, n)}, func() (*registry.Registry, uint32) {
 		now := r.registry.Load()
 		return now.registry, now.ordinal
 	}, func([]schema.FindingChange) {}, judge.NewMetrics(prometheus.NewRegistry()), zerolog.Nop())
@@ -314,11 +315,11 @@ func (r *run) told() map[string][][3]string {
 	if st, ok := r.store.(*naive.Store); ok {
 		for _, c := range st.Changes() {
 			id := c.Finding.ID()
-			told[id] = append(told[id], [3]string{string(c.Change), string(c.Finding.Severity), string(c.Finding.State)})
+			told[id] = append(told[id], [3]string{string(c.Kind), string(c.Finding.Severity), string(c.Finding.State)})
 		}
 		return told
 	}
-	for line := range strings.Lines(r.ask("SELECT id, change, severity, state FROM finding_changes ORDER BY id, told, offsets, registry_ordinal, watermark")) {
+	for line := range strings.Lines(r.ask("SELECT id, change, severity, state FROM finding_changes ORDER BY id, reported, offsets, registry_ordinal, watermark")) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		told[fields[0]] = append(told[fields[0]], [3]string(fields[1:4]))
 	}

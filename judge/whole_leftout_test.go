@@ -16,6 +16,7 @@ import (
 	"github.com/overreach/overreach/consumer"
 	"github.com/overreach/overreach/judge"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 	"github.com/overreach/overreach/store"
 )
 
@@ -74,7 +75,7 @@ func (e *engine) standstill(t *testing.T) *standstill {
 // restart has another judge go on.
 func (s *standstill) restart() {
 	cfg := judge.Config{Lateness: lateness, MaxUnregistered: 10, MaxApps: 20, StalledAfter: stalledAfter}
-	s.judge = judge.New(cfg, s.store, kafkaLog{s.consumer, slots(0, 1)}, func() (*schema.Registry, uint32) {
+	s.judge = judge.New(cfg, s.store, kafkaLog{s.consumer, slots(0, 1)}, func() (*registry.Registry, uint32) {
 		now := s.registry.Load()
 		return now.registry, now.ordinal
 	}, func([]schema.FindingChange) {}, judge.NewMetrics(prometheus.NewRegistry()), zerolog.New(&s.log))
@@ -112,7 +113,7 @@ func (s *standstill) expect(what string, watermark time.Time, leftOut bool) {
 	}
 	var at int64
 	for _, p := range positions {
-		if p.Tier == schema.TierClosedHour {
+		if p.Cadence == schema.CadenceClosedHour {
 			at = max(at, p.Watermark)
 		}
 	}
@@ -147,7 +148,7 @@ func (s *standstill) zero(what string, until time.Time, leftOut string) {
 	}
 	says := slices.DeleteFunc(strings.Split(rows[0].WhyNot, "; "), func(why string) bool { return !strings.Contains(why, "leaves out") })
 	if leftOut != "" {
-		leftOut = "the watermark leaves out " + s.stream() + " partition 1, " + leftOut
+		leftOut = "the watermark leaves out " + s.incarnation() + " partition 1, " + leftOut
 	}
 	if got := strings.Join(says, "; "); !rows[0].ZeroTo.Equal(until) || got != leftOut {
 		s.t.Errorf("%s: a zero is one until %v and says %q; want until %v and %q", what, rows[0].ZeroTo, got, until, leftOut)
@@ -164,7 +165,7 @@ func (s *standstill) unseen(what, clock string) {
 	said := 0
 	all := s.findings()
 	for _, f := range all {
-		if strings.Contains(f.BlindSpots, "left out of the watermark: "+s.stream()+" partition 1, whose own clock stands at "+clock) {
+		if strings.Contains(f.BlindSpots, "left out of the watermark: "+s.incarnation()+" partition 1, whose own clock stands at "+clock) {
 			said++
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // wholeRegistry is what the partners of the log may do. The people of each are
@@ -212,9 +212,9 @@ func values(t testing.TB, log []event) [][]byte {
 	return all
 }
 
-func parse(t testing.TB, text string) *schema.Registry {
+func parse(t testing.TB, text string) *registry.Registry {
 	t.Helper()
-	r, err := schema.ParseRegistry("registry.yaml", []byte(text))
+	r, err := registry.Parse("registry.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // expected is what the naive oracle says of a finding.
@@ -105,7 +106,7 @@ func sum(events []event) span {
 
 // oracle says which findings a log makes, at the time of its latest event. It
 // counts with maps, window by window.
-func oracle(r *schema.Registry, log []event) []expected {
+func oracle(r *registry.Registry, log []event) []expected {
 	log = slices.Clone(log)
 	slices.SortStableFunc(log, func(a, b event) int { return cmp.Compare(a.Time, b.Time) })
 	now := log[len(log)-1].Time / 1000
@@ -150,12 +151,12 @@ func wholePeriod(k schema.FindingKey, events []event) expected {
 }
 
 // stale puts together, day by day, the events that had no right any more.
-func stale(r *schema.Registry, partner string, events []event, now int64) []expected {
+func stale(r *registry.Registry, partner string, events []event, now int64) []expected {
 	because := func(capability string, a schema.Action, d schema.Day) (schema.FindingKey, bool) {
 		k := schema.FindingKey{Detector: "stale_access", Partner: partner, Capability: capability}
 		right := r.Right(partner, capability, a, d)
 		switch {
-		case right.Status == schema.Stale:
+		case right.Status == registry.Stale:
 			k.Cause, k.Period = right.Cause, right.Since
 		case right.Deprecated:
 			k.Cause, k.Period = "deprecated", right.DeprecatedSince
@@ -212,7 +213,7 @@ type sliding struct {
 
 // overLimit slides over every window that was told by now, and makes a finding
 // of each period in which one was over 80% of the limit. Events are sorted.
-func overLimit(partner string, l schema.Limit, events []event, now int64) []expected {
+func overLimit(partner string, l registry.Limit, events []event, now int64) []expected {
 	periods := map[schema.Day][]sliding{}
 	for _, w := range windowsOf(l.Window, events, now) {
 		if w.people*100 <= l.People*80 {

@@ -118,7 +118,7 @@ func aChangeOfTheRegistryIsJudgedOnce(t *testing.T, e *engine) {
 			t.Errorf("no finding was %s: %v", kind, seen)
 		}
 	}
-	toldOnce(t, r, 10)
+	reportedOnce(t, r, 10)
 	ends := 0
 	for _, told := range r.told() {
 		if last := told[len(told)-1][0]; slices.Contains([]string{"withdrawn", "ended"}, last) {

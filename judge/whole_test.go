@@ -51,7 +51,7 @@ func theWholeWayCountsAndFindsWhatANaiveOracleDoes(t *testing.T, e *engine) {
 		if diff := cmp.Diff(findings, r.findings()); diff != "" {
 			t.Errorf("other findings (- at one go, + this way):\n%s", diff)
 		}
-		toldOnce(t, r, 40)
+		reportedOnce(t, r, 40)
 		r.stop()
 	}
 	sameScores := func(r *run) *run {
@@ -128,7 +128,7 @@ func theSameIsFoundHoweverTheLogIsCutAndWhoeverDies(t *testing.T, e *engine) {
 		if got := r.scores(); got != scores {
 			t.Errorf("the scores, and their sum, are %q; at one go they were %q", got, scores)
 		}
-		toldOnce(t, r, 10)
+		reportedOnce(t, r, 10)
 		r.stop()
 	}
 	t.Run("as it happens, some days a round", func(t *testing.T) {
@@ -288,9 +288,9 @@ func everyKind(t *testing.T, findings []schema.Finding) {
 	}
 }
 
-// toldOnce makes sure that no two tellings of a finding in a row say the same,
+// reportedOnce makes sure that no two tellings of a finding in a row say the same,
 // that the first one is that it is there, and that the last one is how it stands.
-func toldOnce(t *testing.T, r *run, least int) {
+func reportedOnce(t *testing.T, r *run, least int) {
 	t.Helper()
 	changes := r.told()
 	for _, f := range r.findings() {

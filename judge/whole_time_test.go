@@ -36,7 +36,7 @@ func noisy(times ...time.Time) []event {
 // lived is what was found of everybody but the noisy one, and how it was told.
 type lived struct {
 	Findings  []schema.Finding
-	Told      map[string][][3]string
+	Reported  map[string][][3]string
 	Watermark string
 }
 
@@ -68,12 +68,12 @@ func (e *engine) live(t *testing.T, log []event, noises func(chapter int, now ti
 		chapter++
 	}
 	r.drain(j)
-	all := lived{Told: map[string][][3]string{}}
+	all := lived{Reported: map[string][][3]string{}}
 	told := r.told()
 	for _, f := range r.findings() {
 		if f.Partner != loud {
 			all.Findings = append(all.Findings, f)
-			all.Told[f.ID()] = told[f.ID()]
+			all.Reported[f.ID()] = told[f.ID()]
 		}
 	}
 	positions, err := r.store.Judged(t.Context(), []uint8{0})
@@ -178,6 +178,6 @@ func aDayInRandomOrderIsFoundAsOneInOrder(t *testing.T, e *engine) {
 	}
 	_, r := e.live(t, shuffled, func(int, time.Time) []noise { return nil })
 	findsAsTheOracle(t, r.findings(), oracle(parse(t, wholeRegistry), log), 10)
-	toldOnce(t, r, 10)
+	reportedOnce(t, r, 10)
 	r.stop()
 }

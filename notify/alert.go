@@ -22,12 +22,12 @@ const (
 
 // labels say which alert it is: no two that fire have the same.
 type labels struct {
-	Name       string
-	Partner    string
-	Capability string // empty: all of the partner's
-	Severity   schema.Severity
-	Detector   string
-	ToldAgain  int // how often the run had grown tenfold and was told anew
+	Name        string
+	Partner     string
+	Capability  string // empty: all of the partner's
+	Severity    schema.Severity
+	Detector    string
+	Escalations int // how often the run had grown tenfold and was told anew
 }
 
 // alert is what on-call is told: one or several runs of one partner. Its labels
@@ -95,8 +95,8 @@ func (a *alert) join(r *run) {
 // alertID names an alert alike in every instance, and whenever it is folded.
 func alertID(l labels, lead string, started time.Time) string {
 	parts := []string{l.Name, string(l.Severity), lead, strconv.FormatInt(started.UnixMilli(), 10)}
-	if l.ToldAgain > 0 {
-		parts = append(parts, strconv.Itoa(l.ToldAgain))
+	if l.Escalations > 0 {
+		parts = append(parts, strconv.Itoa(l.Escalations))
 	}
 	return hashed(parts...)
 }
@@ -110,26 +110,26 @@ func hashed(parts ...string) string {
 // run is a finding and those of the days that continue it: what people call one
 // episode.
 type run struct {
-	days     []schema.Telling // the last telling of each of its findings, by period
-	severity schema.Severity  // as it was last told
-	due      bool             // it was told fresh, so on-call is to know
-	crowded  bool             // the alert of all strangers tells it
-	lastsTo  time.Time        // where it was over when it was found: until when it is told
-	alert    *alert           // that tells it now
+	days     []schema.Change // the last telling of each of its findings, by period
+	severity schema.Severity // as it was last told
+	due      bool            // it was told fresh, so on-call is to know
+	crowded  bool            // the alert of all strangers tells it
+	lastsTo  time.Time       // where it was over when it was found: until when it is told
+	alert    *alert          // that tells it now
 
-	people    uint64 // as they were last known
-	paged     uint64 // as they were when on-call was last told
-	toldAgain int    // how often on-call was told anew because they had grown tenfold
-	grewFrom  uint64 // of whom on-call had been told before the last of these times
+	people      uint64 // as they were last known
+	paged       uint64 // as they were when on-call was last told
+	escalations int    // how often on-call was told anew because they had grown tenfold
+	grewFrom    uint64 // of whom on-call had been told before the last of these times
 
 	silence, resolved, acknowledged *schema.FindingAction // what holds of it now
 	again                           *schema.FindingAction // how it was resolved before it was seen again
 }
 
 // tell takes in a telling, and reports whether the run goes on that did not before.
-func (r *run) tell(t schema.Telling) bool {
+func (r *run) tell(t schema.Change) bool {
 	was := len(r.days) > 0 && r.open()
-	i, same := slices.BinarySearchFunc(r.days, t, func(a, b schema.Telling) int { return int(a.Period) - int(b.Period) })
+	i, same := slices.BinarySearchFunc(r.days, t, func(a, b schema.Change) int { return int(a.Period) - int(b.Period) })
 	if same {
 		r.days[i] = t
 	} else {
@@ -140,7 +140,7 @@ func (r *run) tell(t schema.Telling) bool {
 
 func (r *run) forgetActs() {
 	r.silence, r.resolved, r.again, r.acknowledged = nil, nil, nil, nil
-	r.toldAgain, r.grewFrom = 0, 0
+	r.escalations, r.grewFrom = 0, 0
 }
 
 // tenfold reports whether so many people are ten times those of whom on-call was last
@@ -166,7 +166,7 @@ func (r *run) next(f *schema.Finding, maxAge time.Duration, now time.Time) (sche
 }
 
 // last is its latest day that was not withdrawn; where all were, the latest.
-func (r *run) last() schema.Telling {
+func (r *run) last() schema.Change {
 	for _, t := range slices.Backward(r.days) {
 		if t.State != schema.Withdrawn {
 			return t
@@ -188,7 +188,7 @@ func (r *run) live(now time.Time) bool { return r.open() || now.Before(r.lastsTo
 
 func (r *run) labels() labels {
 	t := r.last()
-	return labels{Name: alertName(t.Detector), Partner: t.Partner, Capability: t.Capability, Severity: r.severity, Detector: t.Detector, ToldAgain: r.toldAgain}
+	return labels{Name: alertName(t.Detector), Partner: t.Partner, Capability: t.Capability, Severity: r.severity, Detector: t.Detector, Escalations: r.escalations}
 }
 
 // alertName makes OverreachVolumeLimit of volume_limit.

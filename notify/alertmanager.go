@@ -132,8 +132,8 @@ func labelSet(l labels) map[string]string {
 	if l.Detector != "" {
 		set["detector"] = l.Detector
 	}
-	if l.ToldAgain > 0 {
-		set["told_again"] = strconv.Itoa(l.ToldAgain)
+	if l.Escalations > 0 {
+		set["escalation"] = strconv.Itoa(l.Escalations)
 	}
 	return set
 }

@@ -83,7 +83,7 @@ func TestARestartNeitherResolvesNorRepeats(t *testing.T) {
 	aside := func(n *Notifier) { n.senders[1].client.Transport = hook }
 
 	offsets := uint64(0)
-	write := func(f schema.Finding, change schema.Change) {
+	write := func(f schema.Finding, change schema.ChangeKind) {
 		t.Helper()
 		if change == schema.ChangeEnded {
 			f.State, f.EndedAt = schema.Ended, time.Now().UTC()
@@ -93,7 +93,7 @@ func TestARestartNeitherResolvesNorRepeats(t *testing.T) {
 		if err := st.WriteFindings(t.Context(), []schema.Finding{f}, v); err != nil {
 			t.Fatal(err)
 		}
-		if err := st.WriteChanges(t.Context(), []schema.FindingChange{{Told: time.Now().UTC(), After: time.Now(), Change: change, Finding: f, Version: v}}); err != nil {
+		if err := st.WriteChanges(t.Context(), []schema.FindingChange{{Reported: time.Now().UTC(), After: time.Now(), Kind: change, Finding: f, Version: v}}); err != nil {
 			t.Fatal(err)
 		}
 	}

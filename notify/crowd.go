@@ -20,7 +20,7 @@ var strangerDetector = detectors.UnregisteredPartner{}.Name()
 type crowd struct {
 	fold  *partnerFold // tells it, as of the partner (unregistered)
 	spans []span
-	told  []schema.Telling // of strangers, in the order in which they were told
+	told  []schema.Change // of strangers, in the order in which they were told
 }
 
 // span is one time of a crowd; to is zero while it lasts.
@@ -32,31 +32,31 @@ func (s span) has(t time.Time) bool {
 
 // newCrowd finds out when the strangers were a crowd. It depends only on what was
 // told up to each moment.
-func newCrowd(tellings []schema.Telling, most int, fold *partnerFold) *crowd {
+func newCrowd(tellings []schema.Change, most int, fold *partnerFold) *crowd {
 	c := &crowd{fold: fold}
 	for _, t := range tellings {
 		if t.Detector == strangerDetector {
 			c.told = append(c.told, t)
 		}
 	}
-	slices.SortStableFunc(c.told, func(a, b schema.Telling) int {
-		return cmp.Or(a.Told.Compare(b.Told), cmp.Compare(a.ID, b.ID))
+	slices.SortStableFunc(c.told, func(a, b schema.Change) int {
+		return cmp.Or(a.Reported.Compare(b.Reported), cmp.Compare(a.ID, b.ID))
 	})
 	open := map[string]bool{} // findings
 	for i, t := range c.told {
 		if delete(open, t.ID); t.State == schema.Open {
 			open[t.ID] = true
 		}
-		if i+1 < len(c.told) && c.told[i+1].Told.Equal(t.Told) {
+		if i+1 < len(c.told) && c.told[i+1].Reported.Equal(t.Reported) {
 			continue // what is told at once counts together
 		}
 		n := len(c.spans)
 		lasts := n > 0 && c.spans[n-1].to.IsZero()
 		switch {
 		case !lasts && (len(open) > most || open[restID]):
-			c.spans = append(c.spans, span{from: t.Told})
+			c.spans = append(c.spans, span{from: t.Reported})
 		case lasts && len(open) == 0:
-			c.spans[n-1].to = t.Told
+			c.spans[n-1].to = t.Reported
 		}
 	}
 	return c
@@ -67,21 +67,21 @@ func newCrowd(tellings []schema.Telling, most int, fold *partnerFold) *crowd {
 var restID = schema.FindingKey{Detector: strangerDetector, Partner: detectors.Folded, Cause: "unregistered"}.ID()
 
 // has reports whether the crowd's alert tells what is told here.
-func (c *crowd) has(t schema.Telling) bool {
-	return t.Detector == strangerDetector && slices.ContainsFunc(c.spans, func(s span) bool { return s.has(t.Told) })
+func (c *crowd) has(t schema.Change) bool {
+	return t.Detector == strangerDetector && slices.ContainsFunc(c.spans, func(s span) bool { return s.has(t.Reported) })
 }
 
 // gather has the crowd's alert tell what is told while there is a crowd, and takes
 // over the strangers that were told one by one before it began.
 func (c *crowd) gather(partners map[string]*partnerFold) {
 	for _, s := range c.spans {
-		before := map[string]schema.Telling{} // the last of each finding
+		before := map[string]schema.Change{} // the last of each finding
 		for _, t := range c.told {
 			switch {
-			case t.Told.Before(s.from):
+			case t.Reported.Before(s.from):
 				before[t.ID] = t
-			case s.has(t.Told):
-				c.add(t.Told, t)
+			case s.has(t.Reported):
+				c.add(t.Reported, t)
 			}
 		}
 		for _, t := range before {
@@ -95,12 +95,12 @@ func (c *crowd) gather(partners map[string]*partnerFold) {
 	}
 }
 
-func (c *crowd) add(at time.Time, t schema.Telling) {
+func (c *crowd) add(at time.Time, t schema.Change) {
 	c.fold.steps = append(c.fold.steps, step{at: at, order: telling - rank(t.Severity), period: t.Period, finding: t.ID, do: func() { c.fold.tell(t) }})
 }
 
 // handOver takes a stranger out of its own alert: the crowd's tells it from now on.
-func (p *partnerFold) handOver(t schema.Telling) {
+func (p *partnerFold) handOver(t schema.Change) {
 	r := p.finding[t.ID]
 	if r == nil {
 		return

@@ -11,7 +11,7 @@ import (
 )
 
 // stranger is a telling of a partner that the registry does not know.
-func stranger(m int, partner string, change schema.Change) schema.Telling {
+func stranger(m int, partner string, change schema.ChangeKind) schema.Change {
 	t := says(m, partner, change, schema.Critical)
 	t.Detector, t.Window, t.Cause, t.Period = strangerDetector, "", "unregistered", 0
 	t.ID = t.FindingKey.ID()
@@ -20,14 +20,14 @@ func stranger(m int, partner string, change schema.Change) schema.Telling {
 
 func TestManyStrangersAreOneAlertUntilNoneIsLeft(t *testing.T) {
 	const isNew, ended, reopened = schema.ChangeNew, schema.ChangeEnded, schema.ChangeReopened
-	f := func(what string, at int, tellings []schema.Telling, want string) {
+	f := func(what string, at int, tellings []schema.Change, want string) {
 		t.Helper()
-		got := summary(history{Tellings: tellings}, at)
+		got := summary(history{Changes: tellings}, at)
 		if !slices.Equal(strings.Fields(got), strings.Fields(want)) {
 			t.Errorf("%s: got\n%swant\n%s", what, got, want)
 		}
 	}
-	few := []schema.Telling{stranger(0, "a", isNew), stranger(1, "b", isNew), stranger(2, "c", isNew)}
+	few := []schema.Change{stranger(0, "a", isNew), stranger(1, "b", isNew), stranger(2, "c", isNew)}
 	f("as many as may be are told one by one", 30, few, `
 		UnregisteredPartner a/ critical from 0:
 		UnregisteredPartner b/ critical from 1:
@@ -39,7 +39,7 @@ func TestManyStrangersAreOneAlertUntilNoneIsLeft(t *testing.T) {
 		UnregisteredPartner (unregistered)/ critical from 3:`
 	f("one more, and all are one alert", 5, one, began+" , held back 3")
 	around := append(slices.Clone(one), stranger(20, "d", ended), stranger(21, "c", ended), stranger(40, "d", reopened), stranger(60, "e", isNew))
-	text := summary(history{Tellings: around}, 90)
+	text := summary(history{Changes: around}, 90)
 	if n := strings.Count(text, "from"); n != 4 || strings.Count(text, "(unregistered)") != 1 || strings.Contains(strings.Split(text, "(unregistered)")[1], "to 2") {
 		t.Errorf("a number around the limit begins or ends something:\n%s", text)
 	}
@@ -47,11 +47,11 @@ func TestManyStrangersAreOneAlertUntilNoneIsLeft(t *testing.T) {
 	for i, name := range []string{"a", "b", "d", "e"} {
 		over = append(over, stranger(100+i, name, ended))
 	}
-	text = summary(history{Tellings: over}, 200)
+	text = summary(history{Changes: over}, 200)
 	if strings.Count(text, "from") != 4 || !strings.Contains(text, "to 103: ended") {
 		t.Errorf("it does not end with the last:\n%s", text)
 	}
-	text = summary(history{Tellings: append(over, stranger(110, "a", reopened))}, 200)
+	text = summary(history{Changes: append(over, stranger(110, "a", reopened))}, 200)
 	if strings.Count(text, "UnregisteredPartner a/ critical from 110") != 1 {
 		t.Errorf("after the crowd one stranger is none of it:\n%s", text)
 	}
@@ -60,7 +60,7 @@ func TestManyStrangersAreOneAlertUntilNoneIsLeft(t *testing.T) {
 func TestAThousandStrangersAtOnceAreOneAlertThatCountsThem(t *testing.T) {
 	var h history
 	for i := range 1001 {
-		h.Tellings = append(h.Tellings, stranger(0, fmt.Sprintf("session-%04d\x1b", i), schema.ChangeNew))
+		h.Changes = append(h.Changes, stranger(0, fmt.Sprintf("session-%04d\x1b", i), schema.ChangeNew))
 	}
 	alerts := fold(h, maxAge, group, strangers, minute(30)).Alerts
 	if len(alerts) != 1 || len(alerts[0].Members) != 1001 || alerts[0].HeldBack != 1000 {
@@ -75,15 +75,15 @@ func TestAThousandStrangersAtOnceAreOneAlertThatCountsThem(t *testing.T) {
 	if strings.Contains(got, "\x1b") || strings.Count(got, "session-") != shownStrangers {
 		t.Errorf("names are not escaped, or too many: %q", got)
 	}
-	for i := range h.Tellings {
-		h.Tellings = append(h.Tellings, stranger(40+i%7, h.Tellings[i].Partner, schema.ChangeEnded))
+	for i := range h.Changes {
+		h.Changes = append(h.Changes, stranger(40+i%7, h.Changes[i].Partner, schema.ChangeEnded))
 	}
 	alerts = fold(h, maxAge, group, strangers, minute(100)).Alerts
 	if len(alerts) != 1 || alerts[0].fires() || alerts[0].Because != "ended" {
 		t.Errorf("when all are over there are %d alerts, the first %+v", len(alerts), alerts[0].labels)
 	}
 	// What the judge itself has added up stands for more than one can count.
-	rest := history{Tellings: []schema.Telling{stranger(0, "(unregistered)", schema.ChangeNew), stranger(0, "a", schema.ChangeNew)}}
+	rest := history{Changes: []schema.Change{stranger(0, "(unregistered)", schema.ChangeNew), stranger(0, "a", schema.ChangeNew)}}
 	alerts = fold(rest, maxAge, group, strangers, minute(1)).Alerts
 	if got := (view{alert: alerts[0]}).summary(); len(alerts) != 1 || !strings.HasPrefix(got, "More than 1 partner not in the registry: a.") {
 		t.Errorf("with those that the judge adds up: %d alerts, %s", len(alerts), got)
@@ -105,7 +105,7 @@ func TestWhatWasToldOfStrangersStaysHoweverTheHistoryGoesOn(t *testing.T) {
 			}
 			if r.IntN(3) == 0 {
 				open[name] = !open[name]
-				h.Tellings = append(h.Tellings, stranger(m, name, change))
+				h.Changes = append(h.Changes, stranger(m, name, change))
 			}
 		}
 		now := r.IntN(120)
@@ -133,7 +133,7 @@ func TestWhatWasToldOfStrangersStaysHoweverTheHistoryGoesOn(t *testing.T) {
 			return all
 		}
 		before := of(until(h, minute(now)), now, now)
-		r.Shuffle(len(h.Tellings), func(i, j int) { h.Tellings[i], h.Tellings[j] = h.Tellings[j], h.Tellings[i] })
+		r.Shuffle(len(h.Changes), func(i, j int) { h.Changes[i], h.Changes[j] = h.Changes[j], h.Changes[i] })
 		after := of(h, 200, now)
 		slices.SortFunc(after, func(a, b told) int { return strings.Compare(a.id, b.id) })
 		slices.SortFunc(before, func(a, b told) int { return strings.Compare(a.id, b.id) })

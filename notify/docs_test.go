@@ -124,7 +124,7 @@ func TestTheWebhookShownHasTheMembersOfARealOne(t *testing.T) {
 	f := begun("bank", "messaging", schema.Critical)
 	store := newMemory()
 	store.tell(f, schema.ChangeNew)
-	a := fold(history{Tellings: store.tellings}, maxAge, group, strangers, time.Now()).Alerts[0]
+	a := fold(history{Changes: store.tellings}, maxAge, group, strangers, time.Now()).Alerts[0]
 	w := webhook{secret: []byte("s")}
 	body, header, err := w.request([]message{{view{a, map[string]*schema.Finding{f.ID(): &f}}, a.events()[0]}}, noon)
 	if err != nil {
@@ -186,8 +186,8 @@ func TestEveryLabelAndAnnotationIsInTheDocsAndTheOtherWayRound(t *testing.T) {
 	}
 	f := begun("bank", "messaging", schema.Critical)
 	act := &schema.FindingAction{Who: "ann"}
-	r := &run{days: []schema.Telling{{FindingKey: f.FindingKey, ID: f.ID()}}, acknowledged: act, silence: act, again: act, toldAgain: 1}
-	a := &alert{labels: labels{Name: "OverreachVolumeLimit", Partner: "bank", Capability: "messaging", Severity: schema.Critical, Detector: "volume_limit", ToldAgain: 1},
+	r := &run{days: []schema.Change{{FindingKey: f.FindingKey, ID: f.ID()}}, acknowledged: act, silence: act, again: act, escalations: 1}
+	a := &alert{labels: labels{Name: "OverreachVolumeLimit", Partner: "bank", Capability: "messaging", Severity: schema.Critical, Detector: "volume_limit", Escalations: 1},
 		ID: "a", Lead: f.ID(), Members: []member{{run: r}}, HeldBack: 1, Because: "ended"}
 	am := alertmanager{}
 	section := func(name string) []string {

@@ -17,8 +17,8 @@ const lasts = time.Hour
 // history is what alerts follow from, and nothing else: neither a clock nor what
 // was sent before.
 type history struct {
-	Tellings []schema.Telling
-	Actions  []schema.FindingAction
+	Changes []schema.Change
+	Actions []schema.FindingAction
 }
 
 // folded is what a history comes to at a moment.
@@ -33,8 +33,8 @@ type folded struct {
 func fold(h history, maxAge, group time.Duration, strangers int, now time.Time) folded {
 	partners := map[string]*partnerFold{}
 	partnerOf := map[string]string{} // of a finding
-	crowd := newCrowd(h.Tellings, strangers, newPartnerFold(detectors.Folded, maxAge, group))
-	for _, t := range h.Tellings {
+	crowd := newCrowd(h.Changes, strangers, newPartnerFold(detectors.Folded, maxAge, group))
+	for _, t := range h.Changes {
 		p := partners[t.Partner]
 		if p == nil {
 			p = newPartnerFold(t.Partner, maxAge, group)
@@ -43,13 +43,13 @@ func fold(h history, maxAge, group time.Duration, strangers int, now time.Time) 
 		partnerOf[t.ID] = t.Partner
 		tell := p.tell
 		if crowd.has(t) {
-			tell = func(t schema.Telling) { // the crowd's alert tells it
+			tell = func(t schema.Change) { // the crowd's alert tells it
 				r := p.runOf(t)
 				r.tell(t)
 				r.crowded = true
 			}
 		}
-		p.steps = append(p.steps, step{at: t.Told, order: telling - rank(t.Severity), period: t.Period, finding: t.ID, do: func() { tell(t) }})
+		p.steps = append(p.steps, step{at: t.Reported, order: telling - rank(t.Severity), period: t.Period, finding: t.ID, do: func() { tell(t) }})
 	}
 	crowd.gather(partners)
 	for _, a := range h.Actions {
@@ -140,21 +140,21 @@ func (p *partnerFold) at(when time.Time, finding string, do func()) {
 }
 
 // tell takes in what the judge told.
-func (p *partnerFold) tell(t schema.Telling) {
+func (p *partnerFold) tell(t schema.Change) {
 	r := p.runOf(t)
 	if r.tell(t) {
 		r.forgetActs() // they were about what is over
 	}
 	r.people, r.crowded = t.People, false
 	switch {
-	case t.Change == schema.ChangeEnded || t.Change == schema.ChangeWithdrawn:
+	case t.Kind == schema.ChangeEnded || t.Kind == schema.ChangeWithdrawn:
 		if !r.open() {
-			p.over(r, string(t.Change))
+			p.over(r, string(t.Kind))
 		}
 		p.place(r)
 		return
 	case stale(t, p.maxAge) && !goesOn(t, p.maxAge):
-		p.tellInDigest(r, t)
+		p.addToDigest(r, t)
 		p.place(r)
 		return
 	}
@@ -174,34 +174,34 @@ func (p *partnerFold) tell(t schema.Telling) {
 }
 
 // stale reports whether what is told had been so for too long to page anyone.
-func stale(t schema.Telling, maxAge time.Duration) bool {
+func stale(t schema.Change, maxAge time.Duration) bool {
 	since := t.FirstCrossing
-	switch t.Change {
+	switch t.Kind {
 	case schema.ChangeRaised:
 		since = t.Peak
 	case schema.ChangeReopened:
 		since = t.LastSeen
 	}
-	return t.Told.Sub(since) > maxAge
+	return t.Reported.Sub(since) > maxAge
 }
 
 // goesOn reports whether what is told still went on when it was told: its last access
 // was not longer ago than what pages. The time is that of the telling, never that of
 // the fold, so that all instances fold the same at any later time.
-func goesOn(t schema.Telling, maxAge time.Duration) bool {
-	return t.State == schema.Open && t.Told.Sub(t.LastSeen) <= maxAge
+func goesOn(t schema.Change, maxAge time.Duration) bool {
+	return t.State == schema.Open && t.Reported.Sub(t.LastSeen) <= maxAge
 }
 
 // runOf returns the run that a telling belongs to: that of its finding, or of the
 // day that it continues, or a new one.
-func (p *partnerFold) runOf(t schema.Telling) *run {
+func (p *partnerFold) runOf(t schema.Change) *run {
 	if r := p.finding[t.ID]; r != nil {
 		return r
 	}
 	key := t.FindingKey
 	key.Period = 0
 	r := p.latest[key]
-	if r == nil || t.Change != schema.ChangeContinued {
+	if r == nil || t.Kind != schema.ChangeContinued {
 		r = &run{}
 		p.runs, p.latest[key] = append(p.runs, r), r
 	}
@@ -287,7 +287,7 @@ func (p *partnerFold) place(r *run) {
 		if grew = r.acknowledged != nil && r.tenfold(r.people); !grew {
 			return // told already
 		}
-		r.toldAgain, r.grewFrom = r.toldAgain+1, r.paged
+		r.escalations, r.grewFrom = r.escalations+1, r.paged
 	}
 	was, l := r.alert, r.labels()
 	l.Partner = p.partner
@@ -381,21 +381,21 @@ func (p *partnerFold) justBegan(a *alert) bool {
 	return a.Name != digestName && p.now.Sub(a.Started) <= p.group
 }
 
-// tellInDigest notes a finding that is too old to page anyone. What is told within
+// addToDigest notes a finding that is too old to page anyone. What is told within
 // the group interval makes one digest; while one is told the next one collects.
-func (p *partnerFold) tellInDigest(r *run, t schema.Telling) {
+func (p *partnerFold) addToDigest(r *run, t schema.Change) {
 	if p.digest == nil {
 		p.digest = &alert{labels: labels{Name: digestName, Partner: p.partner, Severity: info}, Lead: t.ID}
 		due := p.now.Add(p.group)
 		if rest := p.digestTo.Add(p.group); rest.After(due) {
 			due = rest
 		}
-		p.at(due, t.ID, p.tellDigest)
+		p.at(due, t.ID, p.sendDigest)
 	}
 	p.digest.add(r)
 }
 
-func (p *partnerFold) tellDigest() {
+func (p *partnerFold) sendDigest() {
 	d := p.digest
 	p.digest = nil
 	d.Members = slices.DeleteFunc(d.Members, func(m member) bool { return m.run.withdrawn() || m.run.alert != nil })

@@ -10,7 +10,7 @@ import (
 
 // foldsTo compares what a history comes to with the alerts that it should come to, a
 // line each.
-func foldsTo(t *testing.T, what string, at int, tellings []schema.Telling, actions []schema.FindingAction, want string) {
+func foldsTo(t *testing.T, what string, at int, tellings []schema.Change, actions []schema.FindingAction, want string) {
 	t.Helper()
 	if want != "" {
 		want += "\n"
@@ -22,7 +22,7 @@ func foldsTo(t *testing.T, what string, at int, tellings []schema.Telling, actio
 
 func TestWhatStillGoesOnPagesHoweverLateItIsFound(t *testing.T) {
 	const isNew, critical = schema.ChangeNew, schema.Critical
-	type T = []schema.Telling
+	type T = []schema.Change
 	type A = []schema.FindingAction
 	const digest = "Digest p/ info from 10: a"
 
@@ -48,7 +48,7 @@ func TestWhatStillGoesOnPagesHoweverLateItIsFound(t *testing.T) {
 
 func TestAnAcknowledgedFindingIsToldAnewWhenItsPeopleAreTenTimesWhatLastPaged(t *testing.T) {
 	const isNew, warning, critical = schema.ChangeNew, schema.Warning, schema.Critical
-	type T = []schema.Telling
+	type T = []schema.Change
 	type A = []schema.FindingAction
 	paged := T{of(100, says(0, "p/a", isNew, warning))}
 	ack := when(100, does(20, schema.Acknowledge, "p/a", 0))
@@ -82,7 +82,7 @@ func TestAnAcknowledgedFindingIsToldAnewWhenItsPeopleAreTenTimesWhatLastPaged(t 
 
 func TestAnAcknowledgedAlertDoesNotTakeInAnotherCapability(t *testing.T) {
 	const isNew, warning, critical = schema.ChangeNew, schema.Warning, schema.Critical
-	type T = []schema.Telling
+	type T = []schema.Change
 	type A = []schema.FindingAction
 	ack := A{does(3, schema.Acknowledge, "p/a", 0)}
 	surge := says(5, "p/a", isNew, warning)
@@ -102,7 +102,7 @@ func TestAnAcknowledgedAlertDoesNotTakeInAnotherCapability(t *testing.T) {
 }
 
 func TestAStrangerThatTheCrowdsAlertTellsPagesNotByItself(t *testing.T) {
-	var told []schema.Telling
+	var told []schema.Change
 	for i, name := range []string{"a", "b", "c", "d", "e"} {
 		told = append(told, stranger(i, name, schema.ChangeNew))
 	}

@@ -40,9 +40,9 @@ func TestWhatHasStartedKeepsItsNameAndStartAndEndHoweverTheHistoryGoesOn(t *test
 		if diff := cmp.Diff(then, of(h, now), cmp.AllowUnexported(started{}, labels{})); diff != "" {
 			t.Fatalf("seed %d: what lies ahead changes what is: %s", seed, diff)
 		}
-		shuffled := history{slices.Clone(h.Tellings), slices.Clone(h.Actions)}
-		r.Shuffle(len(shuffled.Tellings), func(i, j int) {
-			shuffled.Tellings[i], shuffled.Tellings[j] = shuffled.Tellings[j], shuffled.Tellings[i]
+		shuffled := history{slices.Clone(h.Changes), slices.Clone(h.Actions)}
+		r.Shuffle(len(shuffled.Changes), func(i, j int) {
+			shuffled.Changes[i], shuffled.Changes[j] = shuffled.Changes[j], shuffled.Changes[i]
 		})
 		r.Shuffle(len(shuffled.Actions), func(i, j int) {
 			shuffled.Actions[i], shuffled.Actions[j] = shuffled.Actions[j], shuffled.Actions[i]
@@ -75,20 +75,20 @@ func TestAnActOnOneEpisodeNeverHidesTheNext(t *testing.T) {
 		began := map[schema.FindingKey]time.Time{} // the last episode that goes on
 		acted := map[schema.FindingKey]time.Time{}
 		key := map[string]schema.FindingKey{}
-		for _, tell := range h.Tellings {
+		for _, tell := range h.Changes {
 			k := tell.FindingKey
 			k.Period = 0
 			key[tell.ID] = k
 		}
 		for k := range oracle(h, now) {
 			var wasOpen bool
-			for _, tell := range h.Tellings {
+			for _, tell := range h.Changes {
 				if key[tell.ID] != k {
 					continue
 				}
-				open := openAt(h, k, tell.Told)
+				open := openAt(h, k, tell.Reported)
 				if open && !wasOpen {
-					began[k] = tell.Told
+					began[k] = tell.Reported
 				}
 				wasOpen = open
 			}
@@ -101,7 +101,7 @@ func TestAnActOnOneEpisodeNeverHidesTheNext(t *testing.T) {
 				acted[k] = a.At
 			}
 		}
-		untouched := told1(fold(history{Tellings: h.Tellings}, maxAge, group, strangers, now))
+		untouched := told1(fold(history{Changes: h.Changes}, maxAge, group, strangers, now))
 		touched := told1(fold(h, maxAge, group, strangers, now))
 		for k, at := range began {
 			if !acted[k].IsZero() && acted[k].Before(at) {
@@ -118,8 +118,8 @@ func TestAnActOnOneEpisodeNeverHidesTheNext(t *testing.T) {
 
 func openAt(h history, k schema.FindingKey, at time.Time) bool {
 	r := &run{}
-	for _, tell := range h.Tellings {
-		if of := tell.FindingKey; !tell.Told.After(at) {
+	for _, tell := range h.Changes {
+		if of := tell.FindingKey; !tell.Reported.After(at) {
 			if of.Period = 0; of == k {
 				r.tell(tell)
 			}

@@ -37,9 +37,9 @@ func about(name string) schema.FindingKey {
 }
 
 // told is a telling of a finding that has just begun, or been seen.
-func says(m int, name string, change schema.Change, severity schema.Severity) schema.Telling {
+func says(m int, name string, change schema.ChangeKind, severity schema.Severity) schema.Change {
 	k := about(name)
-	t := schema.Telling{FindingKey: k, ID: k.ID(), Told: minute(m), Change: change, Severity: severity, State: schema.Open,
+	t := schema.Change{FindingKey: k, ID: k.ID(), Reported: minute(m), Kind: change, Severity: severity, State: schema.Open,
 		FirstCrossing: minute(m), Peak: minute(m), LastSeen: minute(m)}
 	switch change {
 	case schema.ChangeEnded:
@@ -51,22 +51,22 @@ func says(m int, name string, change schema.Change, severity schema.Severity) sc
 }
 
 // old is the same of one that began too long ago.
-func old(t schema.Telling) schema.Telling {
+func old(t schema.Change) schema.Change {
 	age := maxAge + time.Minute
-	t.FirstCrossing, t.Peak, t.LastSeen = t.Told.Add(-age), t.Told.Add(-age), t.Told.Add(-age)
+	t.FirstCrossing, t.Peak, t.LastSeen = t.Reported.Add(-age), t.Reported.Add(-age), t.Reported.Add(-age)
 	return t
 }
 
 // late is the same of one that began too long ago, and was last seen so long before it
 // was told.
-func late(t schema.Telling, lastSeen time.Duration) schema.Telling {
+func late(t schema.Change, lastSeen time.Duration) schema.Change {
 	t = old(t)
-	t.LastSeen = t.Told.Add(-lastSeen)
+	t.LastSeen = t.Reported.Add(-lastSeen)
 	return t
 }
 
 // of is a telling of so many people.
-func of(people uint64, t schema.Telling) schema.Telling {
+func of(people uint64, t schema.Change) schema.Change {
 	t.People = people
 	return t
 }
@@ -78,7 +78,7 @@ func when(people uint64, a schema.FindingAction) schema.FindingAction {
 }
 
 // overWhenFound is the same of one that has ended already.
-func overWhenFound(t schema.Telling) schema.Telling {
+func overWhenFound(t schema.Change) schema.Change {
 	t.State = schema.Ended
 	return t
 }
@@ -105,8 +105,8 @@ func summary(h history, at int) string {
 			}
 			b.WriteString(" " + name)
 		}
-		if a.ToldAgain > 0 {
-			fmt.Fprintf(&b, ", %d times anew", a.ToldAgain)
+		if a.Escalations > 0 {
+			fmt.Fprintf(&b, ", %d times anew", a.Escalations)
 		}
 		if a.HeldBack > 0 {
 			fmt.Fprintf(&b, ", held back %d", a.HeldBack)
@@ -130,14 +130,14 @@ func TestAlertsFollowFromWhatWasToldAndDone(t *testing.T) {
 		warning, critical                  = schema.Warning, schema.Critical
 		ack, silence, resolve, seenAgain   = schema.Acknowledge, schema.Silence, schema.Resolve, schema.SeenAgain
 	)
-	f := func(what string, at int, tellings []schema.Telling, actions []schema.FindingAction, want string) {
+	f := func(what string, at int, tellings []schema.Change, actions []schema.FindingAction, want string) {
 		t.Helper()
 		got := summary(history{tellings, actions}, at)
 		if want = strings.ReplaceAll(strings.TrimSpace(want)+"\n", "\t", ""); strings.TrimSpace(got) != strings.TrimSpace(want) {
 			t.Errorf("%s: got\n%swant\n%s", what, got, want)
 		}
 	}
-	type T = []schema.Telling
+	type T = []schema.Change
 	type A = []schema.FindingAction
 
 	f("nothing", 10, nil, nil, "")
@@ -220,16 +220,16 @@ func TestAlertsFollowFromWhatWasToldAndDone(t *testing.T) {
 func oracle(h history, now time.Time) map[schema.FindingKey]bool {
 	type event struct {
 		at   time.Time
-		tell *schema.Telling
+		tell *schema.Change
 		act  *schema.FindingAction
 	}
 	events := map[schema.FindingKey][]event{}
 	key := map[string]schema.FindingKey{}
-	for _, t := range h.Tellings {
+	for _, t := range h.Changes {
 		k := t.FindingKey
 		k.Period = 0
 		key[t.ID] = k
-		events[k] = append(events[k], event{at: t.Told, tell: &t})
+		events[k] = append(events[k], event{at: t.Reported, tell: &t})
 	}
 	for _, a := range h.Actions {
 		if k, ok := key[a.Finding]; ok {
@@ -268,23 +268,23 @@ func oracle(h history, now time.Time) map[schema.FindingKey]bool {
 				if !wasOpen && open() {
 					resolved, silentTo = false, time.Time{} // another episode
 				}
-				switch t.Change {
+				switch t.Kind {
 				case schema.ChangeEnded, schema.ChangeWithdrawn:
 					if !open() {
 						due, resolved, silentTo, lastsTo = false, false, time.Time{}, time.Time{}
 					}
 				default:
-					if t.Told.Sub(t.Peak) > maxAge && (t.State != schema.Open || t.Told.Sub(t.LastSeen) > maxAge) {
+					if t.Reported.Sub(t.Peak) > maxAge && (t.State != schema.Open || t.Reported.Sub(t.LastSeen) > maxAge) {
 						continue
 					}
 					due, resolved = true, false
 					if !open() {
-						lastsTo = t.Told.Add(lasts)
+						lastsTo = t.Reported.Add(lasts)
 					}
 				}
 				continue
 			}
-			known := slices.ContainsFunc(h.Tellings, func(t schema.Telling) bool { return t.ID == e.act.Finding && !t.Told.After(e.at) })
+			known := slices.ContainsFunc(h.Changes, func(t schema.Change) bool { return t.ID == e.act.Finding && !t.Reported.After(e.at) })
 			if !known || !open() && !e.at.Before(lastsTo) {
 				continue
 			}
@@ -320,7 +320,7 @@ func chance(r *rand.Rand) history {
 			h.Actions = append(h.Actions, when(people(), does(at, act, name, at-5+r.IntN(120))))
 			continue
 		}
-		changes := []schema.Change{schema.ChangeContinued, schema.ChangeRaised, schema.ChangeReopened, schema.ChangeEnded, schema.ChangeEnded, schema.ChangeWithdrawn}
+		changes := []schema.ChangeKind{schema.ChangeContinued, schema.ChangeRaised, schema.ChangeReopened, schema.ChangeEnded, schema.ChangeEnded, schema.ChangeWithdrawn}
 		change := changes[r.IntN(len(changes))]
 		if strings.HasSuffix(name, "next") {
 			if !first[strings.TrimSuffix(name, "/next")] {
@@ -345,7 +345,7 @@ func chance(r *rand.Rand) history {
 		if change == schema.ChangeWithdrawn {
 			t.State = schema.Withdrawn
 		}
-		h.Tellings = append(h.Tellings, t)
+		h.Changes = append(h.Changes, t)
 	}
 	return h
 }
@@ -353,7 +353,7 @@ func chance(r *rand.Rand) history {
 // until is the part of a history that is known at a time.
 func until(h history, now time.Time) history {
 	return history{
-		slices.DeleteFunc(slices.Clone(h.Tellings), func(t schema.Telling) bool { return t.Told.After(now) }),
+		slices.DeleteFunc(slices.Clone(h.Changes), func(t schema.Change) bool { return t.Reported.After(now) }),
 		slices.DeleteFunc(slices.Clone(h.Actions), func(a schema.FindingAction) bool { return a.At.After(now) }),
 	}
 }
@@ -395,7 +395,7 @@ func TestWhateverIsToldAndDoneEveryEpisodeFiresInOneAlertUnlessAPersonHoldsItBac
 				held++
 			}
 			if got[k] != want {
-				t.Fatalf("seed %d at %d: %v is told by %d firing alerts, want %d; tellings %v; acts %v", seed, int(now.Sub(noon).Minutes()), k, got[k], want, h.Tellings, h.Actions)
+				t.Fatalf("seed %d at %d: %v is told by %d firing alerts, want %d; tellings %v; acts %v", seed, int(now.Sub(noon).Minutes()), k, got[k], want, h.Changes, h.Actions)
 			}
 		}
 	}

@@ -14,16 +14,16 @@ func Log(log zerolog.Logger, changes []schema.FindingChange) {
 	for _, c := range changes {
 		f := &c.Finding
 		line := log.Warn()
-		if c.Change == schema.ChangeEnded || c.Change == schema.ChangeWithdrawn {
+		if c.Kind == schema.ChangeEnded || c.Kind == schema.ChangeWithdrawn {
 			line = log.Info()
 		}
 		line.Str("finding", f.ID()).
 			Str("detector", f.Detector).
 			Str("partner", f.Partner).
 			Str("severity", string(f.Severity)).
-			Str("change", string(c.Change)).
+			Str("change", string(c.Kind)).
 			Uint64("people", f.People.Value).
-			Time("noticeable", f.FirstCrossing).
+			Time("first_crossing", f.FirstCrossing).
 			Bool("complete", f.Complete).
 			Msg(f.Sentence)
 	}

@@ -13,11 +13,11 @@ import (
 )
 
 func TestAChangeIsOneLineWithTheSentence(t *testing.T) {
-	for change, level := range map[schema.Change]string{
+	for change, level := range map[schema.ChangeKind]string{
 		schema.ChangeNew: "warn", schema.ChangeRaised: "warn", schema.ChangeEnded: "info", schema.ChangeWithdrawn: "info",
 	} {
 		var out bytes.Buffer
-		notify.Log(zerolog.New(&out), []schema.FindingChange{{Change: change, Finding: schema.Finding{
+		notify.Log(zerolog.New(&out), []schema.FindingChange{{Kind: change, Finding: schema.Finding{
 			FindingKey: schema.FindingKey{Detector: "stale_access", Partner: "a \"hostile\"\nname"},
 			Sentence:   "it still reads messages.", People: schema.Estimate{Value: 7}, FirstCrossing: time.Unix(60, 0).UTC(),
 		}}})

@@ -21,7 +21,7 @@ type memory struct {
 	mu         sync.Mutex
 	away       bool
 	failed     map[[24]uintptr]bool // unless nil, it fails once at each place from which it is asked
-	tellings   []schema.Telling
+	tellings   []schema.Change
 	actions    []schema.FindingAction
 	findings   map[string]schema.Finding
 	deliveries []schema.Delivery
@@ -50,7 +50,7 @@ func (m *memory) use(f func()) error {
 	return nil
 }
 
-func (m *memory) Tellings(context.Context, []string, time.Time) (all []schema.Telling, err error) {
+func (m *memory) Changes(context.Context, []string, time.Time) (all []schema.Change, err error) {
 	return all, m.use(func() { all = slices.Clone(m.tellings) })
 }
 
@@ -108,7 +108,7 @@ func (m *memory) outcomes() []string {
 }
 
 // tell has the judge tell something of a finding now.
-func (m *memory) tell(f schema.Finding, change schema.Change) {
+func (m *memory) tell(f schema.Finding, change schema.ChangeKind) {
 	switch change {
 	case schema.ChangeEnded:
 		f.State, f.EndedAt = schema.Ended, time.Now().UTC()
@@ -117,8 +117,8 @@ func (m *memory) tell(f schema.Finding, change schema.Change) {
 	}
 	_ = m.use(func() {
 		m.findings[f.ID()] = f
-		m.tellings = append(m.tellings, schema.Telling{
-			FindingKey: f.FindingKey, ID: f.ID(), Told: time.Now().UTC().Truncate(time.Millisecond), Change: change, Severity: f.Severity,
+		m.tellings = append(m.tellings, schema.Change{
+			FindingKey: f.FindingKey, ID: f.ID(), Reported: time.Now().UTC().Truncate(time.Millisecond), Kind: change, Severity: f.Severity,
 			State: f.State, FirstCrossing: f.FirstCrossing, Peak: f.Peak, LastSeen: f.LastSeen, People: f.People.Value,
 		})
 	})

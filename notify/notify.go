@@ -26,7 +26,7 @@ type Config struct {
 
 // Store is what alerts are read from, and where it is kept what was told whom.
 type Store interface {
-	Tellings(ctx context.Context, partners []string, since time.Time) ([]schema.Telling, error)
+	Changes(ctx context.Context, partners []string, since time.Time) ([]schema.Change, error)
 	Actions(ctx context.Context, findings []string) ([]schema.FindingAction, error)
 	WriteAction(ctx context.Context, a schema.FindingAction) error
 	Findings(ctx context.Context, q schema.FindingsQuery) ([]schema.VersionedFinding, error)
@@ -162,16 +162,16 @@ func (n *Notifier) read(ctx context.Context, owned []uint8) (plan, error) {
 		return p, nil
 	}
 	since := now.Add(-2*n.cfg.MaxAge - lasts)
-	tellings, err := n.store.Tellings(ctx, nil, since)
+	tellings, err := n.store.Changes(ctx, nil, since)
 	if err != nil {
 		return plan{}, err
 	}
 	mine := func(partner string) bool { return slices.Contains(owned, schema.Slot(partner)) }
-	h := history{Tellings: slices.DeleteFunc(tellings, func(t schema.Telling) bool {
+	h := history{Changes: slices.DeleteFunc(tellings, func(t schema.Change) bool {
 		return !mine(t.Partner) && t.Detector != strangerDetector // how many strangers there are, everybody must know
 	})}
 	ids := map[string]bool{}
-	for _, t := range h.Tellings {
+	for _, t := range h.Changes {
 		ids[t.ID] = true
 	}
 	if h.Actions, err = inChunks(ids, func(ids []string) ([]schema.FindingAction, error) { return n.store.Actions(ctx, ids) }); err != nil {

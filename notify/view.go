@@ -178,7 +178,7 @@ func (r *run) saysAcknowledged() string {
 }
 
 func (r *run) saysGrown() string {
-	if r.toldAgain == 0 {
+	if r.escalations == 0 {
 		return ""
 	}
 	return fmt.Sprintf("acknowledged, and grown from %d to %d people since it last paged", r.grewFrom, r.paged)

@@ -57,38 +57,38 @@ type webhookAlert struct {
 }
 
 type webhookFinding struct {
-	ID           string     `json:"id"`
-	Detector     string     `json:"detector"`
-	Partner      string     `json:"partner"`
-	Capability   string     `json:"capability"`
-	Window       string     `json:"window"`
-	Cause        string     `json:"cause"`
-	Severity     string     `json:"severity"`
-	State        string     `json:"state"`
-	Sentence     string     `json:"sentence"`
-	FirstNotable time.Time  `json:"first_crossing"`
-	Peak         time.Time  `json:"peak"`
-	FirstSeen    time.Time  `json:"first_seen"`
-	LastSeen     time.Time  `json:"last_seen"`
-	Ended        *time.Time `json:"ended"`
-	Accesses     uint64     `json:"accesses"`
-	Attempts     uint64     `json:"attempts"`
-	People       uint64     `json:"people"`
-	PeopleLow    uint64     `json:"people_low"`
-	PeopleHigh   uint64     `json:"people_high"`
-	PeopleNew    *uint64    `json:"people_new"`
-	Bystanders   *uint64    `json:"bystanders"`
-	Limit        *uint64    `json:"limit"`
-	Ratio        *float64   `json:"ratio"`
-	Expected     *float64   `json:"expected"`
-	DaysPast     *uint32    `json:"days_past"`
-	Complete     bool       `json:"complete"`
-	Missing      uint64     `json:"missing"`
-	Owner        string     `json:"owner"`
-	Purpose      string     `json:"purpose"`
-	BlindSpots   string     `json:"blind_spots"`
-	Runbook      string     `json:"runbook"`
-	Query        string     `json:"query"`
+	ID            string     `json:"id"`
+	Detector      string     `json:"detector"`
+	Partner       string     `json:"partner"`
+	Capability    string     `json:"capability"`
+	Window        string     `json:"window"`
+	Cause         string     `json:"cause"`
+	Severity      string     `json:"severity"`
+	State         string     `json:"state"`
+	Sentence      string     `json:"sentence"`
+	FirstCrossing time.Time  `json:"first_crossing"`
+	Peak          time.Time  `json:"peak"`
+	FirstSeen     time.Time  `json:"first_seen"`
+	LastSeen      time.Time  `json:"last_seen"`
+	Ended         *time.Time `json:"ended"`
+	Accesses      uint64     `json:"accesses"`
+	Attempts      uint64     `json:"attempts"`
+	People        uint64     `json:"people"`
+	PeopleLow     uint64     `json:"people_low"`
+	PeopleHigh    uint64     `json:"people_high"`
+	PeopleNew     *uint64    `json:"people_new"`
+	Bystanders    *uint64    `json:"bystanders"`
+	Limit         *uint64    `json:"limit"`
+	Ratio         *float64   `json:"ratio"`
+	Expected      *float64   `json:"expected"`
+	DaysPast      *uint32    `json:"days_past"`
+	Complete      bool       `json:"complete"`
+	Missing       uint64     `json:"missing"`
+	Owner         string     `json:"owner"`
+	Purpose       string     `json:"purpose"`
+	BlindSpots    string     `json:"blind_spots"`
+	Runbook       string     `json:"runbook"`
+	Query         string     `json:"query"`
 }
 
 func (w *webhook) atOnce() int { return 1 }
@@ -158,7 +158,7 @@ func (w *webhook) finding(f *schema.Finding) webhookFinding {
 	out := webhookFinding{
 		ID: f.ID(), Detector: f.Detector, Partner: f.Partner, Capability: f.Capability, Window: string(f.Window), Cause: f.Cause,
 		Severity: string(f.Severity), State: string(f.State), Sentence: f.Sentence,
-		FirstNotable: f.FirstCrossing.UTC(), Peak: f.Peak.UTC(), FirstSeen: f.FirstSeen.UTC(), LastSeen: f.LastSeen.UTC(), Ended: timeOrNil(f.EndedAt),
+		FirstCrossing: f.FirstCrossing.UTC(), Peak: f.Peak.UTC(), FirstSeen: f.FirstSeen.UTC(), LastSeen: f.LastSeen.UTC(), Ended: timeOrNil(f.EndedAt),
 		Accesses: f.Accesses, Attempts: f.Attempts, People: f.People.Value, PeopleLow: f.People.Low, PeopleHigh: f.People.High,
 		PeopleNew: f.PeopleNew, Limit: f.Limit, Ratio: f.Ratio, Expected: f.Expected, DaysPast: f.DaysPast,
 		Complete: f.Complete, Missing: f.Missing, Owner: f.Owner, Purpose: f.Purpose, BlindSpots: f.BlindSpots,

@@ -1,6 +1,5 @@
-// Package schema says what an access event, a usage row, a finding and the
-// registry are, how each is read, and which tables hold them. It is the leaf
-// that every other package may import.
+// Package schema says what an access event, a usage row and a finding are, and which
+// tables hold them. Every other package may import it; it imports none of ours.
 package schema
 
 import (

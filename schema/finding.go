@@ -143,32 +143,32 @@ type FindingsQuery struct {
 	Since    time.Time // only those with an access or attempt at that time or later; zero: all
 }
 
-// Change is what is told about a finding.
-type Change string
+// ChangeKind says how a finding differs from how it was last reported.
+type ChangeKind string
 
-// The changes.
+// The kinds of changes.
 const (
-	ChangeNew       Change = "new"
-	ChangeContinued Change = "continued" // a new day of a run that was told already
-	ChangeRaised    Change = "raised"    // from warning to critical
-	ChangeReopened  Change = "reopened"
-	ChangeEnded     Change = "ended"
-	ChangeWithdrawn Change = "withdrawn"
+	ChangeNew       ChangeKind = "new"
+	ChangeContinued ChangeKind = "continued" // a new day of a run that was told already
+	ChangeRaised    ChangeKind = "raised"    // from warning to critical
+	ChangeReopened  ChangeKind = "reopened"
+	ChangeEnded     ChangeKind = "ended"
+	ChangeWithdrawn ChangeKind = "withdrawn"
 )
 
 // FindingChange is the other half of a finding: what was known when it was told.
 type FindingChange struct {
-	Told    time.Time // wall clock
-	After   time.Time // when it was last told before, as the teller knew; zero: never, and where it was read
-	Change  Change
-	Finding Finding
-	Version Version
+	Reported time.Time // wall clock
+	After    time.Time // when it was last told before, as the teller knew; zero: never, and where it was read
+	Kind     ChangeKind
+	Finding  Finding
+	Version  Version
 }
 
 // Position is how far the judge has come in one partition for one slot.
 type Position struct {
-	Slot uint8
-	Tier Tier
+	Slot    uint8
+	Cadence Cadence
 	Partition
 	To        int64
 	Watermark int64 // seconds since 1970

@@ -57,7 +57,8 @@ type ItemReject struct {
 	Part []byte
 }
 
-func reject(reason Reason, format string, args ...any) *Reject {
+// Rejectf returns a reject whose detail is formatted as fmt.Sprintf does it.
+func Rejectf(reason Reason, format string, args ...any) *Reject {
 	return &Reject{reason, fmt.Sprintf(format, args...)}
 }
 
@@ -82,12 +83,12 @@ func DefaultTimeLimits() TimeLimits {
 // not against the clock, so that a record read again is judged alike.
 func (l TimeLimits) Check(eventMs, recordMs int64) *Reject {
 	if eventMs < l.Min {
-		return reject(TimeTooEarly, "time is on %s, before min_time %s: expected the time of the call as RFC 3339 or as milliseconds since 1970",
+		return Rejectf(TimeTooEarly, "time is on %s, before min_time %s: expected the time of the call as RFC 3339 or as milliseconds since 1970",
 			dayInWords(eventMs), time.UnixMilli(l.Min).UTC().Format(time.RFC3339))
 	}
 	// The difference may need all 64 bits, without a sign.
 	if eventMs > recordMs && uint64(eventMs)-uint64(recordMs) > uint64(max(l.MaxFuture.Milliseconds(), 0)) {
-		return reject(TimeTooLate, "time is on %s, more than max_future (%s) after the record's own Kafka time on %s: set the producer's clock right, or raise max_future",
+		return Rejectf(TimeTooLate, "time is on %s, more than max_future (%s) after the record's own Kafka time on %s: set the producer's clock right, or raise max_future",
 			dayInWords(eventMs), l.MaxFuture, dayInWords(recordMs))
 	}
 	return nil
@@ -104,47 +105,4 @@ func dayInWords(ms int64) string {
 		return "a day after the year 9999"
 	}
 	return t.Format(time.DateOnly)
-}
-
-// missing says which required members an event lacks.
-func missing(has func(m member) bool) *Reject {
-	var lacks []string
-	for _, m := range requiredMembers {
-		if !has(m) {
-			lacks = append(lacks, memberNames[m])
-		}
-	}
-	if lacks == nil {
-		return nil
-	}
-	verb := "is"
-	if len(lacks) > 1 {
-		verb = "are"
-	}
-	return reject(MissingMember, "%s %s missing or empty: every event needs %s",
-		inWords(lacks), verb, inWords(requiredNames()))
-}
-
-func requiredNames() []string {
-	var names []string
-	for _, m := range requiredMembers {
-		names = append(names, memberNames[m])
-	}
-	return names
-}
-
-// inWords joins names as a sentence does: a, b and c.
-func inWords(names []string) string {
-	text := ""
-	for i, n := range names {
-		switch {
-		case i == 0:
-		case i == len(names)-1:
-			text += " and "
-		default:
-			text += ", "
-		}
-		text += n
-	}
-	return text
 }

@@ -19,7 +19,7 @@ type Standing struct {
 
 // String names the partition, and says where its own clock stands.
 func (s Standing) String() string {
-	name := fmt.Sprintf("%s partition %d", s.Stream, s.Partition.Partition)
+	name := fmt.Sprintf("%s partition %d", s.Incarnation, s.Partition.Partition)
 	if s.Time == 0 {
 		return name + ", of which no event is counted"
 	}

@@ -119,15 +119,15 @@ func (w Window) Step() Resolution {
 	return Daily
 }
 
-// Tier returns the tier that the window is judged with.
-func (w Window) Tier() Tier {
+// Cadence returns the cadence that the window is judged with.
+func (w Window) Cadence() Cadence {
 	switch {
 	case w == WindowClockHour:
-		return TierClosedHour
+		return CadenceClosedHour
 	case w.Closed():
-		return TierClosedDay
+		return CadenceClosedDay
 	}
-	return [...]Tier{Minute: TierMinute, Hourly: TierHour, Daily: TierDay}[w.Step()]
+	return [...]Cadence{Minute: CadenceMinute, Hourly: CadenceHour, Daily: CadenceDay}[w.Step()]
 }
 
 // Closed reports whether the window is judged only when the watermark has passed

@@ -44,13 +44,13 @@ type FindingAction struct {
 	People  uint64    // affected when it was done, as they were known then; 0: none, or not kept
 }
 
-// Telling is what alerts follow from: one row of finding_changes. Of its figures it
+// Change is what alerts follow from: one row of finding_changes. Of its figures it
 // has the people alone; the others are looked up where they are shown.
-type Telling struct {
+type Change struct {
 	FindingKey
 	ID            string
-	Told          time.Time // wall clock
-	Change        Change
+	Reported      time.Time // wall clock
+	Kind          ChangeKind
 	Severity      Severity
 	State         State
 	FirstCrossing time.Time

@@ -1,14 +1,14 @@
 package schema
 
-// Partition names one partition of one stream. A stream is one life of a topic:
-// cluster/topic@epoch.
+// Partition names one partition of one incarnation. An incarnation is one life of a topic:
+// cluster/topic@number.
 type Partition struct {
-	Stream    string
-	Partition int32
+	Incarnation string
+	Partition   int32
 }
 
-// Leaf is the finest key that usage is kept for.
-type Leaf struct {
+// UsageKey is the finest key that usage is kept for.
+type UsageKey struct {
 	Partner, App, Capability string
 	Action                   Action
 }
@@ -86,7 +86,7 @@ func (g *Gap) Touches(from, to, lateness int64) bool {
 	return g.First-lateness < to && (g.Last == 0 || g.Last+lateness >= from)
 }
 
-// UsageRows are the usage of one range: a row a leaf and bucket, held by column.
+// UsageRows are the usage of one range: a row a usage key and bucket, held by column.
 // All columns have the same length.
 type UsageRows struct {
 	Resolution                []Resolution
@@ -133,7 +133,7 @@ type RejectRows struct {
 // for, over whatever the query grouped by. Fields that were not grouped by are
 // zero.
 type UsageCell struct {
-	Leaf
+	UsageKey
 	Bucket int64 // seconds since 1970
 	Counters
 	Subjects, Actors, Bystanders []byte
@@ -180,9 +180,9 @@ type SeriesQuery struct {
 	// apart and adds the others up as OtherApps.
 	MaxApps int
 
-	// ByCapability tells the Capabilities apart, ByLeaf apps and actions too.
-	ByCapability, ByLeaf bool
-	Capabilities         []string
+	// ByCapability tells the Capabilities apart, ByUsageKey apps and actions too.
+	ByCapability, ByUsageKey bool
+	Capabilities             []string
 
 	Limit int // of series, where not 0
 }
@@ -190,7 +190,7 @@ type SeriesQuery struct {
 // Series is what one key did in each bucket that it did anything in, by column.
 // What the key leaves empty is added up; an action of 0 is all.
 type Series struct {
-	Leaf
+	UsageKey
 	Bucket   []int64  // start, seconds since 1970, ascending
 	Accesses []uint64 // calls that were not refused
 	People   []uint64 // distinct people, as ClickHouse estimates them
@@ -208,7 +208,7 @@ type Peak struct {
 // Score is how unusual one key was in one closed bucket.
 type Score struct {
 	Detector string
-	Leaf            // what it leaves empty is added up; an action of 0 is all
+	UsageKey        // what it leaves empty is added up; an action of 0 is all
 	Metric   string // accesses, people or bytes
 	Bucket   int64  // start, seconds since 1970
 	Step     Resolution

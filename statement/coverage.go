@@ -15,7 +15,7 @@ import (
 // anywhere between the first and the last event of the calendar month in which
 // its partition was read past it, or of the months around it.
 type Coverage struct {
-	Partitions []schema.Marker // what was read while it could hold events of the time; by stream and partition
+	Partitions []schema.Marker // what was read while it could hold events of the time; by incarnation and partition
 	Total      schema.Marker   // their sums; Mixed where any is
 
 	// Begins and Ends are the event times between which the log was read; zero
@@ -35,7 +35,7 @@ type Coverage struct {
 type span struct{ from, to time.Time }
 
 // Covers works out what was read of the days from and to, both included. The
-// markers are those of months, ordered by stream, partition and month; watermark
+// markers are those of months, ordered by incarnation, partition and month; watermark
 // is the event time up to which all was read, zero where nothing was judged.
 func Covers(markers []schema.Marker, watermark time.Time, from, to schema.Day) Coverage {
 	c := Coverage{asked: span{from.Time(), (to + 1).Time()}}

@@ -11,7 +11,7 @@ import (
 // month is what was read of a partition in one month: offsets from to to, with
 // events on the days first and last; day 0 is none.
 func month(p int32, from, to int64, first, last schema.Day) schema.Marker {
-	m := schema.Marker{Range: schema.Range{Partition: schema.Partition{Stream: "k/t@0", Partition: p}, From: from, To: to, Pinned: max(last, 17_000)},
+	m := schema.Marker{Range: schema.Range{Partition: schema.Partition{Incarnation: "k/t@0", Partition: p}, From: from, To: to, Pinned: max(last, 17_000)},
 		Records: uint64(to - from), Events: uint64(to - from)}
 	if first != 0 {
 		m.FirstEvent, m.LastEvent = first.Second()*1000, last.Second()*1000

@@ -70,9 +70,9 @@ func (s *Statement) Markdown(w io.Writer) error {
 	if len(v.Partitions) > 0 {
 		var rows [][]string
 		for _, p := range v.Partitions {
-			rows = append(rows, []string{p.Stream, p.Partition, p.Offsets, p.Records, p.Missing, p.Unreadable, p.Rejected, p.Filtered})
+			rows = append(rows, []string{p.Incarnation, p.Partition, p.Offsets, p.Records, p.Missing, p.Unreadable, p.Rejected, p.Filtered})
 		}
-		table("Stream | Partition | Offsets | Records | Missing | Unreadable | Rejected | Filtered", rows)
+		table("Incarnation | Partition | Offsets | Records | Missing | Unreadable | Rejected | Filtered", rows)
 	}
 
 	line("## What it cannot say\n")

@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // Statement is the page's content. Days are UTC, From and To included.
 type Statement struct {
 	Partner  string
 	From, To schema.Day
-	Registry *schema.Registry // by whose dates everything is judged
+	Registry *registry.Registry // by whose dates everything is judged
 
 	RegistryOrdinal uint32
 	RegistryLoaded  time.Time
@@ -86,7 +87,7 @@ type DayOfUse struct {
 }
 
 // registered returns what the registry says of the partner.
-func (s *Statement) registered() (schema.Partner, bool) {
+func (s *Statement) registered() (registry.Partner, bool) {
 	p, ok := s.Registry.Partners[s.Partner]
 	return p, ok
 }
@@ -110,8 +111,8 @@ func (s *Statement) who() string {
 }
 
 // grants returns the grants of a scope, with their purposes.
-func (s *Statement) grants(scope Scope) []schema.GrantRow {
-	var rows []schema.GrantRow
+func (s *Statement) grants(scope Scope) []registry.GrantRow {
+	var rows []registry.GrantRow
 	for _, g := range s.Registry.GrantRows() {
 		if g.Partner == s.Partner && g.Capability == scope.Capability && g.Action == scope.Action {
 			rows = append(rows, g)
@@ -142,7 +143,7 @@ func (s *Statement) granted(scope Scope) string {
 // allowed reports whether the partner had the right on some day of the time.
 func (s *Statement) allowed(scope Scope) bool {
 	for d := s.From; d <= s.To; d++ {
-		if s.Registry.Right(s.Partner, scope.Capability, scope.Action, d).Status == schema.Allowed {
+		if s.Registry.Right(s.Partner, scope.Capability, scope.Action, d).Status == registry.Allowed {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // hostile is a name that would do something in HTML, in Markdown and on a
@@ -20,20 +21,20 @@ const hostile = "<script>alert(1)</script><img src=x onerror=y>\"' | `code` **bo
 // never deleted; every text in it is the name.
 func of(t *testing.T, name string) *Statement {
 	t.Helper()
-	r := &schema.Registry{
+	r := &registry.Registry{
 		SHA256:       strings.Repeat("ab", 32),
-		Capabilities: map[string]schema.Capability{name: {Name: name}},
-		Partners: map[string]schema.Partner{name: {
+		Capabilities: map[string]registry.Capability{name: {Name: name}},
+		Partners: map[string]registry.Partner{name: {
 			Name: name, Owner: name, Purpose: name, AgreementStart: 90,
-			Grants: []schema.Grant{
+			Grants: []registry.Grant{
 				{Capability: name, Actions: []schema.Action{schema.Read}, From: 90, Until: 115, Purpose: name},
 				{Capability: name, Actions: []schema.Action{schema.Write, schema.Delete}, From: 90},
 			},
-			Limits: []schema.Limit{{Capability: name, Window: schema.WindowMonth, People: 1000}},
+			Limits: []registry.Limit{{Capability: name, Window: schema.WindowMonth, People: 1000}},
 		}},
 	}
 	marker := month(0, 0, 1000, 100, 190)
-	marker.Stream = name
+	marker.Incarnation = name
 	s := &Statement{
 		Partner: name, From: 110, To: 119, Registry: r, RegistryOrdinal: 3, RegistryLoaded: schema.Day(200).Time(),
 		Scopes: []Scope{
@@ -95,7 +96,7 @@ func TestThePageNamesPartitionsThatTheWatermarkLeavesOut(t *testing.T) {
 		t.Error("it names one though none is left out")
 	}
 	at := time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC).UnixMilli()
-	s.Coverage.LeftOut = []string{schema.Standing{Partition: schema.Partition{Stream: "k/t", Partition: 3}, Time: at}.String()}
+	s.Coverage.LeftOut = []string{schema.Standing{Partition: schema.Partition{Incarnation: "k/t", Partition: 3}, Time: at}.String()}
 	for format, page := range map[string]string{"md": render(t, s.Markdown), "html": render(t, s.HTML)} {
 		if !strings.Contains(page, said) {
 			t.Errorf("%s lacks %q", format, said)
@@ -121,7 +122,7 @@ func TestWhatIsNotProvableIsCalledSoOnThePage(t *testing.T) {
 
 func TestAPartnerThatNobodyRegisteredHasAPageToo(t *testing.T) {
 	s := of(t, "bank")
-	s.Registry, s.RegistryOrdinal = &schema.Registry{}, 0
+	s.Registry, s.RegistryOrdinal = &registry.Registry{}, 0
 	md := render(t, s.Markdown)
 	for _, want := range []string{"The registry does not know this partner", "never granted", "34 on 3 days: not in the registry", "no registry was loaded"} {
 		if !strings.Contains(md, want) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // view is a statement in words, the same for every format. It is plain text,
@@ -40,7 +41,7 @@ type scopeView struct {
 
 type findingView struct{ Severity, Detector, Sentence, First, State, ID string }
 
-type partitionView struct{ Stream, Partition, Offsets, Records, Missing, Unreadable, Rejected, Filtered string }
+type partitionView struct{ Incarnation, Partition, Offsets, Records, Missing, Unreadable, Rejected, Filtered string }
 
 func (s *Statement) view() view {
 	v := view{
@@ -86,7 +87,7 @@ func (s *Statement) view() view {
 		if p.To > p.From {
 			offsets = thousands(uint64(p.From)) + " to " + thousands(uint64(p.To-1)) //nolint:gosec // offsets are not negative
 		}
-		v.Partitions = append(v.Partitions, partitionView{p.Stream, strconv.Itoa(int(p.Partition.Partition)), offsets,
+		v.Partitions = append(v.Partitions, partitionView{p.Incarnation, strconv.Itoa(int(p.Partition.Partition)), offsets,
 			thousands(p.Records), thousands(p.Missing), thousands(p.Unreadable), thousands(p.Rejected), thousands(p.Filtered)})
 	}
 	registry := "no registry was loaded"
@@ -116,12 +117,12 @@ func (s *Statement) without(scope Scope) string {
 	}
 	right := s.Registry.Right(s.Partner, scope.Capability, scope.Action, schema.DayOf(at(scope.Outside.LastAccess)))
 	switch right.Status {
-	case schema.Unregistered:
+	case registry.Unregistered:
 		return "not in the registry"
-	case schema.Never:
+	case registry.Never:
 		return "not granted until then"
-	case schema.Stale:
-		what := map[string]string{schema.CauseAgreement: "the agreement ended", schema.CauseGrant: "the grant ended", schema.CauseSunset: "the capability ended"}[right.Cause]
+	case registry.Stale:
+		what := map[string]string{registry.CauseAgreement: "the agreement ended", registry.CauseGrant: "the grant ended", registry.CauseSunset: "the capability ended"}[right.Cause]
 		return fmt.Sprintf("%s %s", what, right.Since-1)
 	}
 	return ""

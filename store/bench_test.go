@@ -7,12 +7,12 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// usageRows are n rows of the leaves of n/500 partners.
+// usageRows are n rows of the usage keys of n/500 partners.
 func usageRows(n int) *schema.UsageRows {
 	rows := &schema.UsageRows{}
 	for i := range n {
-		leaf := schema.Leaf{Partner: fmt.Sprint("partner ", i/500), App: fmt.Sprint("app ", i/50%10), Capability: "messaging", Action: schema.Read}
-		add(rows, schema.Minute, 1_500_000_000/60*60+int64(i%50)*60, leaf, schema.Counters{Accesses: 1, FirstAccess: 1, LastAccess: 2}, state(uint64(i), uint64(i/2)))
+		usageKey := schema.UsageKey{Partner: fmt.Sprint("partner ", i/500), App: fmt.Sprint("app ", i/50%10), Capability: "messaging", Action: schema.Read}
+		add(rows, schema.Minute, 1_500_000_000/60*60+int64(i%50)*60, usageKey, schema.Counters{Accesses: 1, FirstAccess: 1, LastAccess: 2}, state(uint64(i), uint64(i/2)))
 	}
 	return rows
 }
@@ -55,9 +55,9 @@ func BenchmarkUsage(b *testing.B) {
 		}
 	}
 	for name, q := range map[string]schema.UsageQuery{
-		"counters of leaves":              {ByApp: true, ByCapability: true, ByAction: true},
-		"counters of leaves and buckets":  {ByApp: true, ByCapability: true, ByAction: true, ByBucket: true},
-		"subjects of partners by buckets": {ByBucket: true, Subjects: true},
+		"counters of usage keys":             {ByApp: true, ByCapability: true, ByAction: true},
+		"counters of usage keys and buckets": {ByApp: true, ByCapability: true, ByAction: true, ByBucket: true},
+		"subjects of partners by buckets":    {ByBucket: true, Subjects: true},
 	} {
 		q.Resolution, q.To = schema.Minute, 1<<31
 		b.Run(name, func(b *testing.B) {

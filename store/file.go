@@ -10,10 +10,10 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// File is a file that a run on one machine was given. The markers of its stream
+// File is a file that a run on one machine was given. The markers of its incarnation
 // say what of it is counted; the columns of the table files say what each field is.
 type File struct {
-	Stream          string
+	Incarnation     string
 	File            uint32
 	Name            string
 	SHA256, ButLast string
@@ -27,12 +27,12 @@ type File struct {
 	Judged          bool
 }
 
-var fileColumns = []string{"stream", "file", "name", "sha256", "sha256_but_last", "records", "counting", "first",
+var fileColumns = []string{"incarnation", "file", "name", "sha256", "sha256_but_last", "records", "counting", "first",
 	"from_record", "to_record", "stripe", "partitions", "started", "judged"}
 
 // Files returns the files of all runs, in the order in which the runs began.
 func (s *Store) Files(ctx context.Context) ([]File, error) {
-	rows, err := s.conn.Query(ctx, "SELECT "+columnList(fileColumns)+" FROM files FINAL ORDER BY started, stream, file")
+	rows, err := s.conn.Query(ctx, "SELECT "+columnList(fileColumns)+" FROM files FINAL ORDER BY started, incarnation, file")
 	if err != nil {
 		return nil, fmt.Errorf("reading files: %w", s.explain(err))
 	}
@@ -40,7 +40,7 @@ func (s *Store) Files(ctx context.Context) ([]File, error) {
 	err = scan(rows, func() error {
 		var f File
 		var judged uint8
-		err := rows.Scan(&f.Stream, &f.File, &f.Name, &f.SHA256, &f.ButLast, &f.Records, &f.Counting, &f.First,
+		err := rows.Scan(&f.Incarnation, &f.File, &f.Name, &f.SHA256, &f.ButLast, &f.Records, &f.Counting, &f.First,
 			&f.From, &f.To, &f.Stripe, &f.Partitions, &f.Started, &judged)
 		f.Judged = judged != 0
 		all = append(all, f)
@@ -64,7 +64,7 @@ func (s *Store) WriteFiles(ctx context.Context, files []File) error {
 			if f.Judged {
 				judged = 1
 			}
-			b.row([]any{f.Stream, f.File, f.Name, f.SHA256, f.ButLast, f.Records, f.Counting, f.First,
+			b.row([]any{f.Incarnation, f.File, f.Name, f.SHA256, f.ButLast, f.Records, f.Counting, f.First,
 				f.From, f.To, f.Stripe, f.Partitions, f.Started, judged})
 		}
 	})
@@ -94,7 +94,7 @@ func (s *Store) TakeBack(ctx context.Context) (rows uint64, err error) {
 }
 
 func (s *Store) takeBack(ctx context.Context, table string, counted map[schema.Partition]int64) (deleted uint64, err error) {
-	rows, err := s.conn.Query(ctx, "SELECT stream, partition, max(offset) FROM "+table+" GROUP BY stream, partition")
+	rows, err := s.conn.Query(ctx, "SELECT incarnation, partition, max(offset) FROM "+table+" GROUP BY incarnation, partition")
 	if err != nil {
 		return 0, err
 	}
@@ -102,11 +102,11 @@ func (s *Store) takeBack(ctx context.Context, table string, counted map[schema.P
 	err = scan(rows, func() error {
 		var p schema.Partition
 		var last int64
-		if err := rows.Scan(&p.Stream, &p.Partition, &last); err != nil {
+		if err := rows.Scan(&p.Incarnation, &p.Partition, &last); err != nil {
 			return err
 		}
 		if to := counted[p]; last >= to {
-			beyond = append(beyond, fmt.Sprintf("stream = %s AND partition = %d AND offset >= %d", quote(p.Stream), p.Partition, to))
+			beyond = append(beyond, fmt.Sprintf("incarnation = %s AND partition = %d AND offset >= %d", quote(p.Incarnation), p.Partition, to))
 		}
 		return nil
 	})

@@ -171,10 +171,10 @@ func (s *Store) writeChanges(ctx context.Context, changes []schema.FindingChange
 		_, _ = fmt.Fprintf(h, "%s %d\n", c.Finding.ID(), c.After.UnixMilli()) // a hash never fails
 	}
 	token := "finding_changes " + hex.EncodeToString(h.Sum(nil))
-	return s.insert(ctx, "finding_changes", append([]string{"told", "change"}, findingColumns...), token, func(b *block) {
+	return s.insert(ctx, "finding_changes", append([]string{"reported", "change"}, findingColumns...), token, func(b *block) {
 		for i := range changes {
 			c := &changes[i]
-			b.row(append([]any{c.Told, string(c.Change)}, findingValues(&c.Finding, c.Version)...))
+			b.row(append([]any{c.Reported, string(c.Kind)}, findingValues(&c.Finding, c.Version)...))
 		}
 	})
 }
@@ -221,10 +221,10 @@ func (s *Store) Findings(ctx context.Context, q schema.FindingsQuery) ([]schema.
 	return all, nil
 }
 
-// Told returns the last change that was told of each of the findings, by id.
-func (s *Store) Told(ctx context.Context, ids []string) (map[string]schema.FindingChange, error) {
-	rows, err := s.conn.Query(ctx, "SELECT told, change, "+columnList(findingColumns)+" FROM finding_changes WHERE "+in("id", quoteAll(ids))+
-		" ORDER BY id, told DESC, offsets DESC LIMIT 1 BY id")
+// LastReported returns the last change that was reported of each of the findings, by id.
+func (s *Store) LastReported(ctx context.Context, ids []string) (map[string]schema.FindingChange, error) {
+	rows, err := s.conn.Query(ctx, "SELECT reported, change, "+columnList(findingColumns)+" FROM finding_changes WHERE "+in("id", quoteAll(ids))+
+		" ORDER BY id, reported DESC, offsets DESC LIMIT 1 BY id")
 	if err != nil {
 		return nil, fmt.Errorf("reading what was told: %w", s.explain(err))
 	}
@@ -232,10 +232,10 @@ func (s *Store) Told(ctx context.Context, ids []string) (map[string]schema.Findi
 	err = scan(rows, func() error {
 		var c schema.FindingChange
 		var change string
-		if err := scanFinding(rows, &c.Finding, &c.Version, &c.Told, &change); err != nil {
+		if err := scanFinding(rows, &c.Finding, &c.Version, &c.Reported, &change); err != nil {
 			return err
 		}
-		c.Change = schema.Change(change)
+		c.Kind = schema.ChangeKind(change)
 		told[c.Finding.ID()] = c
 		return nil
 	})

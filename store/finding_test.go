@@ -67,32 +67,32 @@ func TestFindingsComeBackAsTheyWereWritten(t *testing.T) {
 	f(schema.FindingsQuery{IDs: []string{bare.ID(), "none"}}, bare)
 	f(schema.FindingsQuery{Slots: []uint8{schema.Slot(full.Partner)}}, full)
 
-	change := schema.FindingChange{Told: time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC), Change: schema.ChangeRaised, Finding: full, Version: v}
+	change := schema.FindingChange{Reported: time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC), Kind: schema.ChangeRaised, Finding: full, Version: v}
 	for range 2 { // tried again after a lost answer
 		if err := s.WriteChanges(t.Context(), []schema.FindingChange{change}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := value[string](t, s, `SELECT toString(groupArray((told, change, id, partner, people, contributors[1].name, missing))) FROM finding_changes`); got !=
+	if got := value[string](t, s, `SELECT toString(groupArray((reported, change, id, partner, people, contributors[1].name, missing))) FROM finding_changes`); got !=
 		value[string](t, s, fmt.Sprintf(`SELECT toString([(toDateTime64('2026-01-02 03:04:05.678', 3, 'UTC'), 'raised', %s, %s, 3, 'a\'b', 13)])`, quote(full.ID()), quote(full.Partner))) {
 		t.Errorf("finding_changes holds %s", got)
 	}
 	other := change
-	other.Told, other.Version.Offsets = change.Told.Add(time.Millisecond), v.Offsets+1
+	other.Reported, other.Version.Offsets = change.Reported.Add(time.Millisecond), v.Offsets+1
 	if err := s.WriteChanges(t.Context(), []schema.FindingChange{other}); err != nil { // by another judge, which knew no better
 		t.Fatal(err)
 	}
 	if got := value[uint64](t, s, `SELECT count() FROM finding_changes`); got != 1 {
 		t.Errorf("a change that two tell makes %d rows", got)
 	}
-	change.After, change.Told = change.Told, change.Told.Add(time.Second)
+	change.After, change.Reported = change.Reported, change.Reported.Add(time.Second)
 	if err := s.WriteChanges(t.Context(), []schema.FindingChange{change}); err != nil {
 		t.Fatal(err)
 	}
 	if got := value[uint64](t, s, `SELECT count() FROM finding_changes`); got != 2 {
 		t.Errorf("a second change makes %d rows", got)
 	}
-	told, err := s.Told(t.Context(), []string{full.ID(), bare.ID()})
+	told, err := s.LastReported(t.Context(), []string{full.ID(), bare.ID()})
 	if err != nil {
 		t.Fatal(err)
 	}

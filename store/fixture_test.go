@@ -61,22 +61,22 @@ func value[T any](t testing.TB, s *Store, query string) (v T) {
 // otherwise: today, since retention counts from it.
 var pinned = schema.DayOf(time.Now())
 
-// batch is a range of partition 0 of the stream "k/t@0".
+// batch is a range of partition 0 of the incarnation "k/t@0".
 func batch(from, to int64) schema.Range {
-	return schema.Range{Partition: schema.Partition{Stream: "k/t@0"}, From: from, To: to, Pinned: pinned}
+	return schema.Range{Partition: schema.Partition{Incarnation: "k/t@0"}, From: from, To: to, Pinned: pinned}
 }
 
 // add appends one row to usage rows; empty states are filled in.
-func add(rows *schema.UsageRows, res schema.Resolution, bucket int64, leaf schema.Leaf, c schema.Counters, people ...[]byte) {
+func add(rows *schema.UsageRows, res schema.Resolution, bucket int64, usageKey schema.UsageKey, c schema.Counters, people ...[]byte) {
 	for len(people) < 3 {
 		people = append(people, schema.EmptyState)
 	}
 	rows.Resolution = append(rows.Resolution, res)
 	rows.Bucket = append(rows.Bucket, bucket)
-	rows.Partner = append(rows.Partner, leaf.Partner)
-	rows.App = append(rows.App, leaf.App)
-	rows.Capability = append(rows.Capability, leaf.Capability)
-	rows.Action = append(rows.Action, leaf.Action)
+	rows.Partner = append(rows.Partner, usageKey.Partner)
+	rows.App = append(rows.App, usageKey.App)
+	rows.Capability = append(rows.Capability, usageKey.Capability)
+	rows.Action = append(rows.Action, usageKey.Action)
 	rows.Accesses = append(rows.Accesses, c.Accesses)
 	rows.Attempts = append(rows.Attempts, c.Attempts)
 	rows.Records = append(rows.Records, c.Records)

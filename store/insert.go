@@ -41,7 +41,7 @@ func (s *Store) insertSettings(token string) clickhouse.Settings {
 // token names an insert. The same range of the same table has the same token in
 // every attempt.
 func token(table string, r schema.Range) string {
-	return fmt.Sprintf("%s %s/%d [%d,%d)", table, r.Stream, r.Partition.Partition, r.From, r.To)
+	return fmt.Sprintf("%s %s/%d [%d,%d)", table, r.Incarnation, r.Partition.Partition, r.From, r.To)
 }
 
 // block is one insert, filled column by column.
@@ -112,7 +112,7 @@ func spell[T fmt.Stringer](values []T) []string {
 	return all
 }
 
-var accessColumns = []string{"pinned", "stream", "partition", "offset", "item", "time", "partner", "app", "capability",
+var accessColumns = []string{"pinned", "incarnation", "partition", "offset", "item", "time", "partner", "app", "capability",
 	"action", "subject", "actor", "id", "api_version", "grant", "status", "records", "bytes"}
 
 // InsertAccess inserts the raw rows of a range: all or none, and once however
@@ -124,7 +124,7 @@ func (s *Store) InsertAccess(ctx context.Context, r schema.Range, rows *schema.A
 	}
 	return s.insert(ctx, "access_events", accessColumns, token("access_events", r), func(b *block) {
 		b.add(repeat(r.Pinned.Time(), n))
-		b.add(repeat(r.Stream, n))
+		b.add(repeat(r.Incarnation, n))
 		b.add(repeat(r.Partition.Partition, n))
 		b.add(rows.Offset)
 		b.add(rows.Item)
@@ -144,7 +144,7 @@ func (s *Store) InsertAccess(ctx context.Context, r schema.Range, rows *schema.A
 	})
 }
 
-var rejectColumns = []string{"pinned", "stream", "partition", "offset", "item", "time",
+var rejectColumns = []string{"pinned", "incarnation", "partition", "offset", "item", "time",
 	"reason", "detail", "outline", "raw", "size"}
 
 // InsertRejects inserts the rejects of a range, like InsertAccess.
@@ -155,7 +155,7 @@ func (s *Store) InsertRejects(ctx context.Context, r schema.Range, rows *schema.
 	}
 	return s.insert(ctx, "rejects", rejectColumns, token("rejects", r), func(b *block) {
 		b.add(repeat(r.Pinned.Time(), n))
-		b.add(repeat(r.Stream, n))
+		b.add(repeat(r.Incarnation, n))
 		b.add(repeat(r.Partition.Partition, n))
 		b.add(rows.Offset)
 		b.add(rows.Item)
@@ -168,7 +168,7 @@ func (s *Store) InsertRejects(ctx context.Context, r schema.Range, rows *schema.
 	})
 }
 
-var usageColumns = []string{"kind", "resolution", "bucket", "slot", "stream", "partner", "capability", "app", "action",
+var usageColumns = []string{"kind", "resolution", "bucket", "slot", "incarnation", "partner", "capability", "app", "action",
 	"partition", "from_offset", "pinned", "accesses", "attempts", "records", "bytes",
 	"first_access", "last_access", "first_attempt", "last_attempt", "subjects_bytes", "actors_bytes", "bystanders_bytes",
 	"least_from", "to_offset", "records_read", "missing", "events", "rejected", "filtered",
@@ -214,7 +214,7 @@ func (s *Store) InsertUsage(ctx context.Context, m schema.Marker, rows *schema.U
 		b.add(spell(rows.Resolution), []string{"none", "none"})
 		b.add(rows.Bucket, []int64{0, m.Pinned.Month().Second()})
 		b.add(slots, []uint8{0, 0})
-		b.add(repeat(m.Stream, n+2))
+		b.add(repeat(m.Incarnation, n+2))
 		b.add(rows.Partner, bothEmpty)
 		b.add(rows.Capability, bothEmpty)
 		b.add(rows.App, bothEmpty)
@@ -278,9 +278,9 @@ func (s *Store) Counted(ctx context.Context, p schema.Partition) (to int64, ok b
 	}
 	var markers uint64
 	err = s.conn.QueryRow(ctx, fmt.Sprintf(`SELECT max(to_offset), count() FROM usage
-		WHERE kind = 'month' AND stream = %s AND partition = %d`, quote(p.Stream), p.Partition)).Scan(&to, &markers)
+		WHERE kind = 'month' AND incarnation = %s AND partition = %d`, quote(p.Incarnation), p.Partition)).Scan(&to, &markers)
 	if err != nil {
-		return 0, false, fmt.Errorf("asking for the markers of %s: %w", p.Stream, s.explain(err))
+		return 0, false, fmt.Errorf("asking for the markers of %s: %w", p.Incarnation, s.explain(err))
 	}
 	return to, markers > 0, nil
 }
@@ -302,10 +302,10 @@ func (s *Store) has(ctx context.Context, table string, r schema.Range) (bool, er
 	}
 	var there uint64
 	err := s.conn.QueryRow(ctx, fmt.Sprintf(`SELECT count() FROM (SELECT 1 FROM %s
-		WHERE pinned = toDate(%d) AND stream = %s AND partition = %d AND offset >= %d AND offset < %d LIMIT 1)`,
-		table, int32(r.Pinned), quote(r.Stream), r.Partition.Partition, r.From, r.To)).Scan(&there)
+		WHERE pinned = toDate(%d) AND incarnation = %s AND partition = %d AND offset >= %d AND offset < %d LIMIT 1)`,
+		table, int32(r.Pinned), quote(r.Incarnation), r.Partition.Partition, r.From, r.To)).Scan(&there)
 	if err != nil {
-		return false, fmt.Errorf("asking for the rows of %s in %s: %w", r.Stream, table, s.explain(err))
+		return false, fmt.Errorf("asking for the rows of %s in %s: %w", r.Incarnation, table, s.explain(err))
 	}
 	return there > 0, nil
 }

@@ -44,7 +44,7 @@ func TestRawRowsComeBackAsTheyWereWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := s.conn.Query(t.Context(), `SELECT offset, item, toUnixTimestamp64Milli(time), partner, app, capability,
-		CAST(action AS Int8), subject, actor, id, api_version, grant, status, records, bytes, stream, partition, pinned FROM access_events ORDER BY offset`)
+		CAST(action AS Int8), subject, actor, id, api_version, grant, status, records, bytes, incarnation, partition, pinned FROM access_events ORDER BY offset`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestMarkersComeBackAsTheyWereWritten(t *testing.T) {
 	s := open(t)
 	ctx := t.Context()
 	other := batch(100, 105)
-	other.Stream, other.Partition.Partition = "it's a\\stream@1", 7
+	other.Incarnation, other.Partition.Partition = "it's a\\incarnation@1", 7
 	last := batch(21, 30)
 	last.Pinned++ // tomorrow: perhaps another month
 	want := []schema.Marker{
@@ -126,7 +126,7 @@ func TestMarkersComeBackAsTheyWereWritten(t *testing.T) {
 		if diff := cmp.Diff([]schema.Marker{single, merged}, got); diff != "" {
 			t.Errorf("extents (-want +got):\n%s", diff)
 		}
-		for p, want := range map[schema.Partition]int64{other.Partition: 105, last.Partition: 30, {Stream: "none"}: 0} {
+		for p, want := range map[schema.Partition]int64{other.Partition: 105, last.Partition: 30, {Incarnation: "none"}: 0} {
 			to, ok, err := s.Counted(ctx, p)
 			if err != nil || to != want || ok != (want > 0) {
 				t.Errorf("%v is counted up to %d, %v, %v; want %d", p, to, ok, err, want)
@@ -153,7 +153,7 @@ func insertAll(t *testing.T, s *Store, r schema.Range) error {
 		Detail: []string{"it's"}, Outline: []string{"a: string"}, Raw: []string{"\x00\xff"}, Size: []int64{2}}
 	usage := &schema.UsageRows{}
 	for i, name := range strangers {
-		add(usage, schema.Daily, 1_500_000_000/86400*86400, schema.Leaf{Partner: name, App: name, Capability: name, Action: schema.Read},
+		add(usage, schema.Daily, 1_500_000_000/86400*86400, schema.UsageKey{Partner: name, App: name, Capability: name, Action: schema.Read},
 			schema.Counters{Accesses: uint64(n), FirstAccess: 1_500_000_000_000, LastAccess: 1_500_000_000_001}, state(uint64(i), uint64(r.From)))
 	}
 	if err := s.InsertAccess(t.Context(), r, accessRows(n)); err != nil {
@@ -168,7 +168,7 @@ func insertAll(t *testing.T, s *Store, r schema.Range) error {
 func TestABatchCountsOnceHoweverOftenItIsInserted(t *testing.T) {
 	s := open(t)
 	odd := batch(0, 10)
-	odd.Stream = `it's "a" \ stream, {x:String} ☃/тема@3`
+	odd.Incarnation = `it's "a" \ incarnation, {x:String} ☃/тема@3`
 	ranges := []schema.Range{batch(0, 10), odd, batch(10, 30)}
 	for _, r := range ranges {
 		if err := insertAll(t, s, r); err != nil {
@@ -257,7 +257,7 @@ func TestABatchIsOnePart(t *testing.T) {
 	const n = 300_000 // above the default sizes of blocks
 	rows := &schema.UsageRows{}
 	for i := range n {
-		add(rows, schema.Minute, int64(i%1000)*60+1_000_000_020, schema.Leaf{Partner: fmt.Sprint("p", i/1000), Capability: "c", Action: schema.Read}, schema.Counters{Accesses: 1})
+		add(rows, schema.Minute, int64(i%1000)*60+1_000_000_020, schema.UsageKey{Partner: fmt.Sprint("p", i/1000), Capability: "c", Action: schema.Read}, schema.Counters{Accesses: 1})
 	}
 	before := time.Now()
 	if err := s.InsertUsage(t.Context(), schema.Marker{Range: batch(0, n)}, rows); err != nil {
@@ -276,7 +276,7 @@ func TestATimeThatNoBucketHoldsIsRefused(t *testing.T) {
 	s := &Store{}
 	for _, second := range []int64{-60, 1 << 32} {
 		rows := &schema.UsageRows{}
-		add(rows, schema.Minute, second, schema.Leaf{}, schema.Counters{Accesses: 1})
+		add(rows, schema.Minute, second, schema.UsageKey{}, schema.Counters{Accesses: 1})
 		if err := s.InsertUsage(t.Context(), schema.Marker{Range: batch(0, 1)}, rows); err == nil || Temporary(err) {
 			t.Errorf("second %d: %v", second, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // LedgerQuery says which rows of granted_vs_used to read. What is empty
@@ -91,15 +92,15 @@ func (s *Store) LedgerJSON(ctx context.Context, q LedgerQuery, w io.Writer) erro
 }
 
 // MonthMarkers returns what was read of each partition in each calendar month,
-// by the day of the pin, ordered by stream, partition and month. They are kept
+// by the day of the pin, ordered by incarnation, partition and month. They are kept
 // for ever.
 func (s *Store) MonthMarkers(ctx context.Context) ([]schema.Marker, error) {
 	rows, err := s.conn.Query(ctx, `
-		SELECT stream, partition, min(least_from), `+markerColumns+`
+		SELECT incarnation, partition, min(least_from), `+markerColumns+`
 		FROM usage
 		WHERE kind = 'month'
-		GROUP BY stream, partition, bucket
-		ORDER BY stream, partition, bucket`)
+		GROUP BY incarnation, partition, bucket
+		ORDER BY incarnation, partition, bucket`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the markers of months: %w", s.explain(err))
 	}
@@ -124,7 +125,7 @@ func (s *Store) MonthMarkers(ctx context.Context) ([]schema.Marker, error) {
 func (s *Store) Watermark(ctx context.Context) (time.Time, error) {
 	var at time.Time
 	if err := s.conn.QueryRow(ctx, `WITH (SELECT min(unread_since) FROM watermark_stalls FINAL WHERE left_out) AS unread
-		SELECT least(max(watermark) AS judged, ifNull(toDateTime(unread, 'UTC'), judged)) FROM judged FINAL WHERE tier = 'minute'`).Scan(&at); err != nil {
+		SELECT least(max(watermark) AS judged, ifNull(toDateTime(unread, 'UTC'), judged)) FROM judged FINAL WHERE cadence = 'minute'`).Scan(&at); err != nil {
 		return time.Time{}, fmt.Errorf("reading the watermark: %w", s.explain(err))
 	}
 	if at.Unix() == 0 {
@@ -135,7 +136,7 @@ func (s *Store) Watermark(ctx context.Context) (time.Time, error) {
 
 // RegistryVersion is a version of the registry that was in force.
 type RegistryVersion struct {
-	*schema.Registry
+	*registry.Registry
 	Ordinal uint32
 	Loaded  time.Time // when it was first loaded, UTC
 }
@@ -143,7 +144,7 @@ type RegistryVersion struct {
 // LatestRegistry returns the latest version of the registry; one of nobody, with
 // ordinal 0, where none was loaded yet.
 func (s *Store) LatestRegistry(ctx context.Context) (RegistryVersion, error) {
-	v := RegistryVersion{Registry: &schema.Registry{}}
+	v := RegistryVersion{Registry: &registry.Registry{}}
 	var text string
 	err := s.conn.QueryRow(ctx, "SELECT max(ordinal), argMax(loaded, ordinal), argMax(text, ordinal) FROM registry_versions").
 		Scan(&v.Ordinal, &v.Loaded, &text)
@@ -154,7 +155,7 @@ func (s *Store) LatestRegistry(ctx context.Context) (RegistryVersion, error) {
 		return v, nil
 	}
 	v.Loaded = v.Loaded.UTC()
-	if v.Registry, err = schema.ParseRegistry(fmt.Sprintf("registry_versions %d", v.Ordinal), []byte(text)); err != nil {
+	if v.Registry, err = registry.Parse(fmt.Sprintf("registry_versions %d", v.Ordinal), []byte(text)); err != nil {
 		return v, errors.Join(errors.New("the registry as the database keeps it cannot be read; was it written by a later version?"), err)
 	}
 	return v, nil

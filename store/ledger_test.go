@@ -10,9 +10,10 @@ import (
 
 	"github.com/overreach/overreach/embedded/embeddedtest"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
-// read is a marker of partition p that vouches for [from, to) of the stream,
+// read is a marker of partition p that vouches for [from, to) of the incarnation,
 // with events on the days given.
 func read(p int32, from, to int64, first, last schema.Day) schema.Marker {
 	r := batch(from, to)
@@ -39,9 +40,9 @@ func insertMarkers(t *testing.T, s *Store, rows *schema.UsageRows, markers ...sc
 func judgedTo(t *testing.T, s *Store, day schema.Day) {
 	t.Helper()
 	err := s.WriteJudged(t.Context(), []schema.Position{
-		{Slot: 3, Tier: schema.TierMinute, Partition: schema.Partition{Stream: "k/t@0"}, To: 5, Watermark: day.Second() - 1},
-		{Slot: 4, Tier: schema.TierMinute, Partition: schema.Partition{Stream: "k/t@0"}, To: 5, Watermark: day.Second()},
-		{Slot: 3, Tier: schema.TierDay, Partition: schema.Partition{Stream: "k/t@0"}, To: 5, Watermark: day.Second() + 99},
+		{Slot: 3, Cadence: schema.CadenceMinute, Partition: schema.Partition{Incarnation: "k/t@0"}, To: 5, Watermark: day.Second() - 1},
+		{Slot: 4, Cadence: schema.CadenceMinute, Partition: schema.Partition{Incarnation: "k/t@0"}, To: 5, Watermark: day.Second()},
+		{Slot: 3, Cadence: schema.CadenceDay, Partition: schema.Partition{Incarnation: "k/t@0"}, To: 5, Watermark: day.Second() + 99},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -59,9 +60,9 @@ func beforeAndAfterAMerge(t *testing.T, s *Store, f func(when string)) {
 func TestUseOutsideOfTheGrantsDaysIsToldApart(t *testing.T) {
 	s := open(t)
 	// Two grants with a gap between them; the agreement ends within the second.
-	r := registry("p",
-		schema.Grant{Capability: "c", Actions: []schema.Action{schema.Read}, From: 17_010, Until: 17_020},
-		schema.Grant{Capability: "c", Actions: []schema.Action{schema.Read}, From: 17_030})
+	r := withGrants("p",
+		registry.Grant{Capability: "c", Actions: []schema.Action{schema.Read}, From: 17_010, Until: 17_020},
+		registry.Grant{Capability: "c", Actions: []schema.Action{schema.Read}, From: 17_030})
 	p := r.Partners["it's"]
 	p.AgreementStart, p.AgreementEnd = 17_012, 17_040
 	r.Partners[p.Name] = p
@@ -70,14 +71,14 @@ func TestUseOutsideOfTheGrantsDaysIsToldApart(t *testing.T) {
 	}
 	for i, day := range []schema.Day{17_009, 17_011, 17_012, 17_020, 17_021, 17_029, 17_030, 17_040, 17_041} {
 		rows := &schema.UsageRows{}
-		for _, app := range []string{"one", "two"} { // two leaves make one day
-			add(rows, schema.Daily, day.Second(), schema.Leaf{Partner: p.Name, App: app, Capability: "c", Action: schema.Read},
+		for _, app := range []string{"one", "two"} { // two usage keys make one day
+			add(rows, schema.Daily, day.Second(), schema.UsageKey{Partner: p.Name, App: app, Capability: "c", Action: schema.Read},
 				schema.Counters{Accesses: 1 << i, FirstAccess: day.Second() * 1000, LastAccess: day.Second() * 1000}, state(uint64(i)))
 		}
 		insertMarkers(t, s, rows, read(0, int64(i), int64(i)+1, day, day))
 	}
 	attempts := &schema.UsageRows{}
-	add(attempts, schema.Daily, 86400, schema.Leaf{Partner: p.Name, Capability: "c", Action: schema.Read}, schema.Counters{Attempts: 7, FirstAttempt: 86_400_000, LastAttempt: 86_400_001})
+	add(attempts, schema.Daily, 86400, schema.UsageKey{Partner: p.Name, Capability: "c", Action: schema.Read}, schema.Counters{Attempts: 7, FirstAttempt: 86_400_000, LastAttempt: 86_400_001})
 	insertMarkers(t, s, attempts, read(0, 9, 10, 1, 1))
 	const outside = 2 * (1<<0 + 1<<1 + 1<<4 + 1<<5 + 1<<8) // two before, two in the gap, one after
 	beforeAndAfterAMerge(t, s, func(when string) {
@@ -91,7 +92,7 @@ func TestUseOutsideOfTheGrantsDaysIsToldApart(t *testing.T) {
 func TestAZeroIsProvedOnlyWhereAllThatCouldDisproveItWasRead(t *testing.T) {
 	address, _ := embeddedtest.Engine(t)
 	databases := 0
-	grant := schema.Grant{Capability: "c", Actions: []schema.Action{schema.Read}, From: 17_050}
+	grant := registry.Grant{Capability: "c", Actions: []schema.Action{schema.Read}, From: 17_050}
 	f := func(name string, watermark schema.Day, markers []schema.Marker, provable bool, from, to schema.Day, why ...string) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +109,7 @@ func TestAZeroIsProvedOnlyWhereAllThatCouldDisproveItWasRead(t *testing.T) {
 			if err := s.Migrate(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.SaveRegistry(t.Context(), registry("p", grant), nil); err != nil {
+			if _, err := s.SaveRegistry(t.Context(), withGrants("p", grant), nil); err != nil {
 				t.Fatal(err)
 			}
 			insertMarkers(t, s, &schema.UsageRows{}, markers...)
@@ -168,7 +169,7 @@ func TestAZeroIsProvedOnlyWhereAllThatCouldDisproveItWasRead(t *testing.T) {
 func TestTheLedgerShowsFirstWhatWasNeverGrantedAndTakesAnyName(t *testing.T) {
 	s := open(t)
 	const partner = "it's"
-	r := registry("p", schema.Grant{Capability: "c", Actions: []schema.Action{schema.Write, schema.Read}, From: 17_000})
+	r := withGrants("p", registry.Grant{Capability: "c", Actions: []schema.Action{schema.Write, schema.Read}, From: 17_000})
 	if _, err := s.SaveRegistry(t.Context(), r, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -177,8 +178,8 @@ func TestTheLedgerShowsFirstWhatWasNeverGrantedAndTakesAnyName(t *testing.T) {
 		if stranger == partner {
 			continue
 		}
-		add(rows, schema.Daily, 17_000*86400, schema.Leaf{Partner: stranger, Capability: stranger, Action: schema.Read}, schema.Counters{Accesses: 1}, state(1))
-		add(rows, schema.Daily, 17_000*86400, schema.Leaf{Partner: stranger, Capability: "tried", Action: schema.Delete}, schema.Counters{Attempts: 1})
+		add(rows, schema.Daily, 17_000*86400, schema.UsageKey{Partner: stranger, Capability: stranger, Action: schema.Read}, schema.Counters{Accesses: 1}, state(1))
+		add(rows, schema.Daily, 17_000*86400, schema.UsageKey{Partner: stranger, Capability: "tried", Action: schema.Delete}, schema.Counters{Attempts: 1})
 	}
 	insertMarkers(t, s, rows, read(0, 0, 10, 17_000, 17_000))
 	all, err := s.Ledger(t.Context(), LedgerQuery{})
@@ -250,7 +251,7 @@ func TestTheLatestRegistryIsReadBackAsItWasLoaded(t *testing.T) {
 		t.Errorf("before one was loaded it is %+v, %v", v, err)
 	}
 	for i, text := range []string{"capabilities: {c: {}}\npartners: {}\n", "capabilities: {c: {sunset: 2018-01-01}}\npartners: {\"it's \\u001b[2J\": {owner: o, agreement: {start: 2017-01-01}, grants: [{capability: c, actions: [read], from: 2017-01-01}]}}\n"} {
-		r, err := schema.ParseRegistry("registry.yaml", []byte(text))
+		r, err := registry.Parse("registry.yaml", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}

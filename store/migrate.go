@@ -23,7 +23,7 @@ var ErrNewer = errors.New("the tables are of a newer version of overreach than t
 // tables at all, or those that another process is making just now.
 func (s *Store) Unused(ctx context.Context) (bool, error) {
 	var tables, ours, read uint64
-	err := s.conn.QueryRow(ctx, "SELECT count(), countIf(name = 'schema_migrations'), sumIf(ifNull(total_rows, 0), name = 'streams') "+
+	err := s.conn.QueryRow(ctx, "SELECT count(), countIf(name = 'schema_migrations'), sumIf(ifNull(total_rows, 0), name = 'incarnations') "+
 		"FROM system.tables WHERE database = currentDatabase()").Scan(&tables, &ours, &read)
 	if err != nil {
 		return false, fmt.Errorf("counting tables: %w", s.explain(err))
@@ -48,7 +48,7 @@ func (s *Store) Pending(ctx context.Context) ([]schema.Migration, error) {
 		case !ok:
 			pending = append(pending, m)
 		case sum != m.SHA256:
-			return nil, refused("migration %d (%s) was applied with SHA-256 %s, here it is %s: the database was made by another build; use that one, or another database",
+			return nil, refused("migration %d (%s) was applied with SHA-256 %s, here it is %s: another build made these tables. Use that build, or set clickhouse.database to a new name and count the topics again",
 				m.Number, m.Name, sum, m.SHA256)
 		}
 		delete(applied, m.Number)

@@ -58,11 +58,11 @@ func TestMigratingAgainAndByManyAtOnceGivesTheSameTables(t *testing.T) {
 	if unused, err := s.Unused(t.Context()); err != nil || !unused { // so that who starts at the same time goes on too
 		t.Errorf("after migrating the database is unused: %v, %v", unused, err)
 	}
-	if _, err := s.OpenStream(t.Context(), aStream()); err != nil {
+	if _, err := s.OpenIncarnation(t.Context(), anIncarnation()); err != nil {
 		t.Fatal(err)
 	}
 	if unused, err := s.Unused(t.Context()); err != nil || unused {
-		t.Errorf("after a stream was opened the database is unused: %v, %v", unused, err)
+		t.Errorf("after an incarnation was opened the database is unused: %v, %v", unused, err)
 	}
 	if bare := value[[]string](t, s, `SELECT groupArray(concat(table, '.', name)) FROM system.columns WHERE database = currentDatabase() AND comment = ''`); len(bare) > 0 {
 		t.Errorf("columns without a comment: %v", bare)
@@ -99,8 +99,8 @@ func TestRetentionCountsFromThePin(t *testing.T) {
 	for i, age := range []schema.Day{0, 10, 100} {
 		rows := &schema.UsageRows{}
 		for _, res := range []schema.Resolution{schema.Minute, schema.Hourly, schema.Daily} {
-			leaf := schema.Leaf{Partner: strangers[i], Capability: "c", Action: schema.Read}
-			add(rows, res, 86400*365, leaf, schema.Counters{Accesses: 1}) // an event of 1971
+			usageKey := schema.UsageKey{Partner: strangers[i], Capability: "c", Action: schema.Read}
+			add(rows, res, 86400*365, usageKey, schema.Counters{Accesses: 1}) // an event of 1971
 		}
 		r := batch(int64(i)*10, int64(i)*10+10)
 		r.Pinned -= age

@@ -24,7 +24,7 @@ func TestClickHouseAnswersAsMapsDo(t *testing.T) {
 	insertRows(t, plain, rows)
 	for i := range 40 {
 		m := schema.Marker{Range: batch(int64(5000+i*10), int64(5010+i*10)), Records: uint64(rnd.IntN(10)), Rejected: uint64(rnd.IntN(2)), Filtered: uint64(rnd.IntN(2)), Mixed: rnd.IntN(9) == 0}
-		m.Stream = []string{"k/a@0", "k/b@0"}[rnd.IntN(2)]
+		m.Incarnation = []string{"k/a@0", "k/b@0"}[rnd.IntN(2)]
 		m.Missing = uint64(max(0, rnd.IntN(5)-2))
 		m.LastRecord = 1_500_000_000_000 + rnd.Int64N(1_000_000)
 		if rnd.IntN(3) > 0 {
@@ -41,7 +41,7 @@ func TestClickHouseAnswersAsMapsDo(t *testing.T) {
 
 	alike(t, "extents", s.Extents, plain.Extents)
 	alike(t, "gaps", s.Gaps, plain.Gaps)
-	for _, after := range []map[schema.Partition]int64{nil, {{Stream: "k/a@0"}: 5100}, {{Stream: "k/a@0"}: 0, {Stream: "k/b@0"}: 1 << 40}} {
+	for _, after := range []map[schema.Partition]int64{nil, {{Incarnation: "k/a@0"}: 5100}, {{Incarnation: "k/a@0"}: 0, {Incarnation: "k/b@0"}: 1 << 40}} {
 		for _, limit := range []int{3, 1000} {
 			read := func(s reader) func(context.Context) ([]schema.Marker, error) {
 				return func(ctx context.Context) ([]schema.Marker, error) { return s.Markers(ctx, after, limit) }
@@ -78,7 +78,7 @@ func TestClickHouseAnswersAsMapsDo(t *testing.T) {
 	for range 100 {
 		q := schema.SeriesQuery{
 			Resolution: schema.Resolution(1 + rnd.IntN(3)), From: 1_499_900_000, To: 1_500_400_000 - int64(rnd.IntN(3))*86_400, Partners: strangers[rnd.IntN(3):5],
-			MaxApps: rnd.IntN(3), ByCapability: rnd.IntN(2) == 0, ByLeaf: rnd.IntN(2) == 0, Capabilities: strangers[:1+rnd.IntN(3)], Limit: rnd.IntN(2) * 5,
+			MaxApps: rnd.IntN(3), ByCapability: rnd.IntN(2) == 0, ByUsageKey: rnd.IntN(2) == 0, Capabilities: strangers[:1+rnd.IntN(3)], Limit: rnd.IntN(2) * 5,
 		}
 		alike(t, fmt.Sprintf("series: %+v", q), func(ctx context.Context) ([]schema.Series, error) { return s.Series(ctx, q) },
 			func(ctx context.Context) ([]schema.Series, error) { return plain.Series(ctx, q) })
@@ -150,7 +150,7 @@ func TestClickHouseKeepsFindingsAndPositionsAsMapsDo(t *testing.T) {
 		WriteChanges(ctx context.Context, changes []schema.FindingChange) error
 		WriteJudged(ctx context.Context, positions []schema.Position) error
 		Findings(ctx context.Context, q schema.FindingsQuery) ([]schema.VersionedFinding, error)
-		Told(ctx context.Context, ids []string) (map[string]schema.FindingChange, error)
+		LastReported(ctx context.Context, ids []string) (map[string]schema.FindingChange, error)
 		Judged(ctx context.Context, slots []uint8) ([]schema.Position, error)
 	}
 	at := time.Date(2018, 12, 18, 9, 0, 0, 0, time.UTC)
@@ -163,8 +163,8 @@ func TestClickHouseKeepsFindingsAndPositionsAsMapsDo(t *testing.T) {
 		}
 		ids = append(ids, f.ID())
 		v := schema.Version{Offsets: uint64(rnd.IntN(6)), Registry: uint32(rnd.IntN(3)), Watermark: int64(rnd.IntN(3))}
-		change := schema.FindingChange{Told: at.Add(time.Duration(i) * time.Second), After: at.Add(-time.Duration(rnd.IntN(30)) * time.Second), Change: schema.ChangeNew, Finding: f, Version: v}
-		position := schema.Position{Slot: uint8(rnd.IntN(3)), Tier: schema.Tiers[rnd.IntN(2)], Partition: schema.Partition{Stream: "k/a@0", Partition: int32(rnd.IntN(2))},
+		change := schema.FindingChange{Reported: at.Add(time.Duration(i) * time.Second), After: at.Add(-time.Duration(rnd.IntN(30)) * time.Second), Kind: schema.ChangeNew, Finding: f, Version: v}
+		position := schema.Position{Slot: uint8(rnd.IntN(3)), Cadence: schema.Cadences[rnd.IntN(2)], Partition: schema.Partition{Incarnation: "k/a@0", Partition: int32(rnd.IntN(2))},
 			To: int64(rnd.IntN(5)), Watermark: int64(rnd.IntN(3)), Registry: uint32(rnd.IntN(3))}
 		for _, into := range []keeper{s, plain} {
 			for _, err := range []error{into.WriteFindings(t.Context(), []schema.Finding{f}, v), into.WriteChanges(t.Context(), []schema.FindingChange{change}),
@@ -183,7 +183,7 @@ func TestClickHouseKeepsFindingsAndPositionsAsMapsDo(t *testing.T) {
 	}
 	told := func(from keeper) func(context.Context) ([]map[string]schema.FindingChange, error) {
 		return func(ctx context.Context) ([]map[string]schema.FindingChange, error) {
-			all, err := from.Told(ctx, ids[:100])
+			all, err := from.LastReported(ctx, ids[:100])
 			return []map[string]schema.FindingChange{all}, err
 		}
 	}

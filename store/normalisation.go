@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/decode"
 )
 
 // Member is the member of an event that names a person.
@@ -23,7 +23,7 @@ const (
 type Normalisation struct {
 	Topic     string // cluster/topic: all lives of it
 	Member    Member
-	Steps     schema.Normalisation
+	Steps     decode.Normalisation
 	FirstUsed time.Time // UTC
 }
 
@@ -45,7 +45,7 @@ func (s *Store) Normalisations(ctx context.Context) ([]Normalisation, error) {
 		}
 		n.Member = Member(member)
 		var err error
-		if n.Steps, err = schema.ParseNormalisation(steps); err != nil {
+		if n.Steps, err = decode.ParseNormalisation(steps); err != nil {
 			return permanentError{err}
 		}
 		all = append(all, n)
@@ -57,17 +57,17 @@ func (s *Store) Normalisations(ctx context.Context) ([]Normalisation, error) {
 	return all, nil
 }
 
-// NoteNormalisations keeps what is about to be done to the ids of a stream's
+// NoteNormalisations keeps what is about to be done to the ids of an incarnation's
 // topic, where it is not kept yet. It must return before the first record is
 // counted so: rows under a form of the id that nobody knows are never found.
-func (s *Store) NoteNormalisations(ctx context.Context, stream string, subject, actor []schema.Normalisation, at time.Time) error {
+func (s *Store) NoteNormalisations(ctx context.Context, incarnation string, subject, actor []decode.Normalisation, at time.Time) error {
 	known, err := s.Normalisations(ctx)
 	if err != nil {
 		return err
 	}
-	topic := lifeless(stream)
+	topic := withoutNumber(incarnation)
 	var missing []Normalisation
-	for member, all := range map[Member][]schema.Normalisation{MemberSubject: subject, MemberActor: actor} {
+	for member, all := range map[Member][]decode.Normalisation{MemberSubject: subject, MemberActor: actor} {
 		for _, n := range all {
 			kept := slices.ContainsFunc(known, func(k Normalisation) bool {
 				return k.Topic == topic && k.Member == member && k.Steps.Steps() == n.Steps()
@@ -94,9 +94,9 @@ type Unnoted struct {
 	Until time.Time // from then on all were noted; zero: none ever was
 }
 
-// UnnotedTopics returns the topics among the streams of which it is not known for
+// UnnotedTopics returns the topics among the incarnations of which it is not known for
 // all records under which normalisation they were counted.
-func UnnotedTopics(streams []Stream, known []Normalisation) []Unnoted {
+func UnnotedTopics(incarnations []Incarnation, known []Normalisation) []Unnoted {
 	from := map[string]time.Time{}
 	for _, n := range known {
 		if at, ok := from[n.Topic]; !ok || n.FirstUsed.Before(at) {
@@ -104,8 +104,8 @@ func UnnotedTopics(streams []Stream, known []Normalisation) []Unnoted {
 		}
 	}
 	var all []Unnoted
-	for _, st := range streams {
-		topic := lifeless(st.Name)
+	for _, st := range incarnations {
+		topic := withoutNumber(st.Name)
 		at, ok := from[topic]
 		if ok && !st.FirstSeen.Before(at) || slices.ContainsFunc(all, func(u Unnoted) bool { return u.Topic == topic }) {
 			continue

@@ -7,13 +7,13 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/decode"
 )
 
-// openStream opens the first life of k/t, first seen at a time.
-func openStream(t *testing.T, s *Store, at time.Time) {
+// openIncarnation opens the first incarnation of k/t, first seen at a time.
+func openIncarnation(t *testing.T, s *Store, at time.Time) {
 	t.Helper()
-	if _, err := s.OpenStream(t.Context(), Stream{Name: "k/t@1", Cluster: "k", Topic: "t", Epoch: 1, Group: "g", KeyFingerprint: "f", FirstSeen: at}); err != nil {
+	if _, err := s.OpenIncarnation(t.Context(), Incarnation{Name: "k/t@1", Cluster: "k", Topic: "t", Number: 1, Group: "g", KeyFingerprint: "f", FirstSeen: at}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -27,19 +27,19 @@ func TestNormalisationsAreNotedOnceAndATopicThatWasCountedBeforeIsNamed(t *testi
 		if err != nil {
 			t.Fatal(err)
 		}
-		streams, err := s.Streams(t.Context())
+		incarnations, err := s.Incarnations(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return UnnotedTopics(streams, known)
+		return UnnotedTopics(incarnations, known)
 	}
-	openStream(t, s, at)
+	openIncarnation(t, s, at)
 	if diff := gocmp.Diff([]Unnoted{{Topic: "k/t"}}, unnoted()); diff != "" {
 		t.Errorf("with nothing noted (-want +got):\n%s", diff)
 	}
-	lower, nothing := []schema.Normalisation{schema.LowerCase()}, []schema.Normalisation{{}}
-	for _, stream := range []string{"k/t@1", "k/t@2", "k/t@1"} {
-		if err := s.NoteNormalisations(t.Context(), stream, lower, nothing, at.Add(time.Hour)); err != nil {
+	lower, nothing := []decode.Normalisation{decode.LowerCase()}, []decode.Normalisation{{}}
+	for _, incarnation := range []string{"k/t@1", "k/t@2", "k/t@1"} {
+		if err := s.NoteNormalisations(t.Context(), incarnation, lower, nothing, at.Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,9 +64,9 @@ func TestNormalisationsAreNotedOnceAndATopicThatWasCountedBeforeIsNamed(t *testi
 func TestAPersonIsLookedForOnlyWhereTheFormOfTheIDWasUsed(t *testing.T) {
 	s := open(t)
 	rows := randomAccess(rand.New(rand.NewPCG(7, 8)), 600)
-	for _, stream := range []string{"k/t@1", "k/t@2", "k/tt@1"} {
+	for _, incarnation := range []string{"k/t@1", "k/t@2", "k/tt@1"} {
 		r := batch(0, 600)
-		r.Stream = stream
+		r.Incarnation = incarnation
 		if err := s.InsertAccess(t.Context(), r, rows); err != nil {
 			t.Fatal(err)
 		}
@@ -78,10 +78,10 @@ func TestAPersonIsLookedForOnlyWhereTheFormOfTheIDWasUsed(t *testing.T) {
 		sought []Sought
 		where  string
 	}{
-		{"a topic", []Sought{{Hash: a, Topic: "k/t"}}, "startsWith(stream, 'k/t@') AND (subject = 1 OR actor = 1)"},
-		{"a subject", []Sought{{Hash: a, Topic: "k/tt", Member: MemberSubject}}, "stream = 'k/tt@1' AND subject = 1"},
+		{"a topic", []Sought{{Hash: a, Topic: "k/t"}}, "startsWith(incarnation, 'k/t@') AND (subject = 1 OR actor = 1)"},
+		{"a subject", []Sought{{Hash: a, Topic: "k/tt", Member: MemberSubject}}, "incarnation = 'k/tt@1' AND subject = 1"},
 		{"an actor", []Sought{{Hash: a, Member: MemberActor}}, "actor = 1"},
-		{"a and b elsewhere", []Sought{{Hash: a}, {Hash: b, Topic: "k/tt", Member: MemberActor}}, "subject = 1 OR actor = 1 OR stream = 'k/tt@1' AND actor = 5764607523034234881"},
+		{"a and b elsewhere", []Sought{{Hash: a}, {Hash: b, Topic: "k/tt", Member: MemberActor}}, "subject = 1 OR actor = 1 OR incarnation = 'k/tt@1' AND actor = 5764607523034234881"},
 	} {
 		want := value[uint64](t, s, "SELECT count() FROM access_events WHERE "+q.where)
 		n, err := s.CountRaw(t.Context(), q.sought)

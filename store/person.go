@@ -68,7 +68,7 @@ func ofPeople(sought []Sought, m Member, column func(hashes []uint64) string) st
 	parts := []string{column(byTopic[""])}
 	for _, topic := range slices.Sorted(maps.Keys(byTopic)) {
 		if topic != "" {
-			parts = append(parts, "startsWith(stream, "+quote(topic+"@")+") AND "+column(byTopic[topic]))
+			parts = append(parts, "startsWith(incarnation, "+quote(topic+"@")+") AND "+column(byTopic[topic]))
 		}
 	}
 	if len(parts) == 1 {
@@ -93,7 +93,7 @@ func rawOf(sought []Sought) (subject, actor string) {
 // role, day and topic. Hashes are few enough to be part of a query.
 func (s *Store) Touches(ctx context.Context, sought []Sought) ([]Touch, error) {
 	subject, actor := rawOf(sought)
-	const columns = `partner, capability, CAST(action AS Int8) AS act, toInt32(toDate(time, 'UTC')) AS day, replaceRegexpOne(stream, '@[^@]*$', '') AS topic,
+	const columns = `partner, capability, CAST(action AS Int8) AS act, toInt32(toDate(time, 'UTC')) AS day, replaceRegexpOne(incarnation, '@[^@]*$', '') AS topic,
 		countIf(NOT refused), countIf(refused), sumIf(records, NOT refused), sumIf(bytes, NOT refused),
 		minIf(ms, NOT refused), maxIf(ms, NOT refused), minIf(ms, refused), maxIf(ms, refused)`
 	// Each half asks for one column, so that the index of that column finds its rows.

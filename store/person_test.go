@@ -137,21 +137,21 @@ func TestAPersonsAccessesAreFoundAndDeletedAndNobodyElses(t *testing.T) {
 func TestWhatRemainsOfAPersonIsCounted(t *testing.T) {
 	s := open(t)
 	const person, other = 1<<63 + 7, 2
-	leaf := func(app string) schema.Leaf {
-		return schema.Leaf{Partner: "p", App: app, Capability: "c", Action: schema.Read}
+	usageKey := func(app string) schema.UsageKey {
+		return schema.UsageKey{Partner: "p", App: app, Capability: "c", Action: schema.Read}
 	}
 	rows := &schema.UsageRows{}
 	var many []uint64
 	for i := range uint64(500) {
 		many = append(many, i+100)
 	}
-	add(rows, schema.Minute, 60, leaf("a"), schema.Counters{}, state(person))
-	add(rows, schema.Minute, 60, leaf("b"), schema.Counters{}, state(other))
-	add(rows, schema.Hourly, 3600, leaf("a"), schema.Counters{}, state(append(many, person)...))
-	add(rows, schema.Hourly, 3600, leaf("b"), schema.Counters{}, state(append(many, other)...))
-	add(rows, schema.Daily, 86400, leaf("a"), schema.Counters{}, state(other), state(person))
-	add(rows, schema.Daily, 86400, leaf("b"), schema.Counters{}, state(other), state(other), state(person))
-	add(rows, schema.Daily, 86400, leaf("c"), schema.Counters{}, state(other), state(other), state(other))
+	add(rows, schema.Minute, 60, usageKey("a"), schema.Counters{}, state(person))
+	add(rows, schema.Minute, 60, usageKey("b"), schema.Counters{}, state(other))
+	add(rows, schema.Hourly, 3600, usageKey("a"), schema.Counters{}, state(append(many, person)...))
+	add(rows, schema.Hourly, 3600, usageKey("b"), schema.Counters{}, state(append(many, other)...))
+	add(rows, schema.Daily, 86400, usageKey("a"), schema.Counters{}, state(other), state(person))
+	add(rows, schema.Daily, 86400, usageKey("b"), schema.Counters{}, state(other), state(other), state(person))
+	add(rows, schema.Daily, 86400, usageKey("c"), schema.Counters{}, state(other), state(other), state(other))
 	insertMarkers(t, s, rows, read(0, 0, 10, 1, 1))
 	// Registers list no hashes, whoever is among their people.
 	execute(t, s, `INSERT INTO usage (kind, resolution, bucket, partner, capability, action, pinned, subjects)

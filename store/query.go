@@ -166,10 +166,13 @@ func plain(v reflect.Value, layout string) (value any, null bool) {
 	return v.Interface(), false
 }
 
+// tsvEscapes is made once: each strings.Replacer builds its table at its first use.
+var tsvEscapes = strings.NewReplacer("\\", `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`, "\x00", `\0`)
+
 // escapeTSV keeps a text in its field, as ClickHouse's TabSeparated does, and from
 // steering the terminal, by escapes that ClickHouse reads too.
 func escapeTSV(s string) string {
-	return escapeBytes(strings.NewReplacer("\\", `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`, "\x00", `\0`).Replace(s))
+	return escapeBytes(tsvEscapes.Replace(s))
 }
 
 // escapeBytes writes each byte of what does not print, or is not UTF-8, as \xHH: it

@@ -25,7 +25,7 @@ func scan(rows driver.Rows, row func() error) error {
 
 // Markers returns the markers of batches that begin at or after the given
 // position of their partition, and all of a partition without one, ordered by
-// stream, partition and offset; at most limit of them for each partition. Whoever
+// incarnation, partition and offset; at most limit of them for each partition. Whoever
 // follows a partition chains them: the next one's From is the last one's To.
 // Markers are kept as long as minutes are.
 func (s *Store) Markers(ctx context.Context, after map[schema.Partition]int64, limit int) ([]schema.Marker, error) {
@@ -40,20 +40,20 @@ func (s *Store) Markers(ctx context.Context, after map[schema.Partition]int64, l
 			from = extent.From
 		}
 		if extent.To > from {
-			news = append(news, fmt.Sprintf("stream = %s AND partition = %d AND from_offset >= %d",
-				quote(extent.Stream), extent.Partition.Partition, from))
+			news = append(news, fmt.Sprintf("incarnation = %s AND partition = %d AND from_offset >= %d",
+				quote(extent.Incarnation), extent.Partition.Partition, from))
 		}
 	}
 	if len(news) == 0 {
 		return nil, nil
 	}
 	rows, err := s.conn.Query(ctx, fmt.Sprintf(`
-		SELECT stream, partition, from_offset, %s, arraySort(groupUniqArrayArray(minutes))
+		SELECT incarnation, partition, from_offset, %s, arraySort(groupUniqArrayArray(minutes))
 		FROM usage
 		WHERE kind = 'range' AND resolution = 'none' AND bucket = 0 AND slot = 0 AND (%s)
-		GROUP BY stream, partition, from_offset
-		ORDER BY stream, partition, from_offset
-		LIMIT %d BY stream, partition`, markerColumns, "("+strings.Join(news, ") OR (")+")", limit))
+		GROUP BY incarnation, partition, from_offset
+		ORDER BY incarnation, partition, from_offset
+		LIMIT %d BY incarnation, partition`, markerColumns, "("+strings.Join(news, ") OR (")+")", limit))
 	if err != nil {
 		return nil, fmt.Errorf("reading markers: %w", s.explain(err))
 	}
@@ -82,7 +82,7 @@ const markerColumns = `max(to_offset), max(pinned), sum(records_read), sum(missi
 func scanMarker(rows driver.Rows, m *schema.Marker, more ...any) error {
 	var pinned time.Time
 	var mixed uint8
-	err := rows.Scan(append([]any{&m.Stream, &m.Partition.Partition, &m.From, &m.To, &pinned, &m.Records, &m.Missing,
+	err := rows.Scan(append([]any{&m.Incarnation, &m.Partition.Partition, &m.From, &m.To, &pinned, &m.Records, &m.Missing,
 		&m.Events, &m.Rejected, &m.Filtered, &m.FirstEvent, &m.LastEvent, &mixed, &m.Unreadable, &m.Why, &m.LastRecord}, more...)...)
 	m.Pinned, m.Mixed, m.FirstEvent = schema.DayOf(pinned), mixed != 0, orZero(m.FirstEvent)
 	if len(m.Why) == 0 {
@@ -91,15 +91,15 @@ func scanMarker(rows driver.Rows, m *schema.Marker, more ...any) error {
 	return err
 }
 
-// Extents returns what is counted of each partition of each stream: the markers
-// of all months merged, ordered by stream and partition.
+// Extents returns what is counted of each partition of each incarnation: the markers
+// of all months merged, ordered by incarnation and partition.
 func (s *Store) Extents(ctx context.Context) ([]schema.Marker, error) {
 	rows, err := s.conn.Query(ctx, `
-		SELECT stream, partition, min(least_from), `+markerColumns+`
+		SELECT incarnation, partition, min(least_from), `+markerColumns+`
 		FROM usage
 		WHERE kind = 'month'
-		GROUP BY stream, partition
-		ORDER BY stream, partition`)
+		GROUP BY incarnation, partition
+		ORDER BY incarnation, partition`)
 	if err != nil {
 		return nil, fmt.Errorf("reading extents: %w", s.explain(err))
 	}
@@ -245,7 +245,7 @@ func (s *Store) Unregistered(ctx context.Context, registered []string, limit int
 	return slices.Clip(names), all - uint64(len(names)), nil
 }
 
-// Gaps returns every gap of what was read, by stream, partition and offset: what
+// Gaps returns every gap of what was read, by incarnation, partition and offset: what
 // was missing, and what could not be decoded.
 // Where the markers of batches are no longer kept, the sum of the month of their
 // pin stands for them.
@@ -254,56 +254,56 @@ func (s *Store) Gaps(ctx context.Context) ([]schema.Gap, error) {
 		WITH
 			toDateTime64(0, 3, 'UTC') AS never,
 			toDateTime64('2200-01-01 00:00:00', 3, 'UTC') AS none,
-			(SELECT groupUniqArray((stream, partition)) FROM usage WHERE kind = 'month' AND (missing > 0 OR unreadable > 0)) AS torn,
+			(SELECT groupUniqArray((incarnation, partition)) FROM usage WHERE kind = 'month' AND (missing > 0 OR unreadable > 0)) AS torn,
 			batches AS
 			(
-				SELECT stream, partition, from_offset, max(to_offset) AS to, max(u.pinned) AS pinned, sum(u.missing) AS missing,
+				SELECT incarnation, partition, from_offset, max(to_offset) AS to, max(u.pinned) AS pinned, sum(u.missing) AS missing,
 					sum(u.unreadable) AS unreadable, arrayStringConcat(arraySort(groupUniqArrayArray(u.unreadable_why)), ', ') AS why,
 					min(u.first_event) AS first, max(u.last_event) AS last
 				FROM usage AS u
-				WHERE kind = 'range' AND has(torn, (stream, partition))
-				GROUP BY stream, partition, from_offset
+				WHERE kind = 'range' AND has(torn, (incarnation, partition))
+				GROUP BY incarnation, partition, from_offset
 			),
 			spans AS
 			(
-				SELECT stream, partition, from_offset, to, pinned, missing, unreadable, why, least(a, b) AS start, greatest(a, b) AS stop
+				SELECT incarnation, partition, from_offset, to, pinned, missing, unreadable, why, least(a, b) AS start, greatest(a, b) AS stop
 				FROM
 				(
-					SELECT stream, partition, from_offset, to, pinned, missing, unreadable, why,
+					SELECT incarnation, partition, from_offset, to, pinned, missing, unreadable, why,
 						least(first, ifNull(anyLast(nullIf(last, never)) OVER forwards, never)) AS a,
 						greatest(last, ifNull(anyLast(nullIf(first, none)) OVER backwards, none)) AS b
 					FROM batches
 					WINDOW
-						forwards AS (PARTITION BY stream, partition ORDER BY from_offset ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-						backwards AS (PARTITION BY stream, partition ORDER BY from_offset DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+						forwards AS (PARTITION BY incarnation, partition ORDER BY from_offset ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+						backwards AS (PARTITION BY incarnation, partition ORDER BY from_offset DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 				)
 			),
 			months AS
 			(
-				SELECT stream, partition, toDate(bucket, 'UTC') AS month, sum(u.missing) AS missing,
+				SELECT incarnation, partition, toDate(bucket, 'UTC') AS month, sum(u.missing) AS missing,
 					sum(u.unreadable) AS unreadable, arrayStringConcat(arraySort(groupUniqArrayArray(u.unreadable_why)), ', ') AS why,
 					min(u.first_event) AS start, max(u.last_event) AS stop
 				FROM usage AS u
-				WHERE kind = 'month' AND has(torn, (stream, partition))
-				GROUP BY stream, partition, month
+				WHERE kind = 'month' AND has(torn, (incarnation, partition))
+				GROUP BY incarnation, partition, month
 			),
 			expired AS
 			(
-				SELECT m.stream AS stream, m.partition AS partition, m.month AS month, m.missing - b.missing AS missing, m.unreadable - b.unreadable AS unreadable, m.why AS why, m.start AS start, m.stop AS stop
+				SELECT m.incarnation AS incarnation, m.partition AS partition, m.month AS month, m.missing - b.missing AS missing, m.unreadable - b.unreadable AS unreadable, m.why AS why, m.start AS start, m.stop AS stop
 				FROM months AS m
-				LEFT JOIN (SELECT stream, partition, toStartOfMonth(pinned) AS month, sum(missing) AS missing, sum(unreadable) AS unreadable FROM batches GROUP BY stream, partition, month) AS b
-				ON m.stream = b.stream AND m.partition = b.partition AND m.month = b.month
+				LEFT JOIN (SELECT incarnation, partition, toStartOfMonth(pinned) AS month, sum(missing) AS missing, sum(unreadable) AS unreadable FROM batches GROUP BY incarnation, partition, month) AS b
+				ON m.incarnation = b.incarnation AND m.partition = b.partition AND m.month = b.month
 			)
-		SELECT stream, partition, from_offset, to, pinned, toUInt64(lost.1), lost.2, toUnixTimestamp64Milli(start), toUnixTimestamp64Milli(nullIf(stop, none)), merged
+		SELECT incarnation, partition, from_offset, to, pinned, toUInt64(lost.1), lost.2, toUnixTimestamp64Milli(start), toUnixTimestamp64Milli(nullIf(stop, none)), merged
 		FROM
 		(
-			SELECT stream, partition, from_offset, to, pinned, toInt64(missing) AS missing, toInt64(unreadable) AS unreadable, why, start, stop, false AS merged FROM spans
+			SELECT incarnation, partition, from_offset, to, pinned, toInt64(missing) AS missing, toInt64(unreadable) AS unreadable, why, start, stop, false AS merged FROM spans
 			UNION ALL
-			SELECT stream, partition, 0, 0, month, toInt64(missing), toInt64(unreadable), why, start, stop, true FROM expired
+			SELECT incarnation, partition, 0, 0, month, toInt64(missing), toInt64(unreadable), why, start, stop, true FROM expired
 		)
 		ARRAY JOIN [(missing, ''), (unreadable, why)] AS lost
 		WHERE lost.1 > 0
-		ORDER BY stream, partition, pinned, from_offset, merged, lost.2`)
+		ORDER BY incarnation, partition, pinned, from_offset, merged, lost.2`)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is missing: %w", s.explain(err))
 	}
@@ -312,7 +312,7 @@ func (s *Store) Gaps(ctx context.Context) ([]schema.Gap, error) {
 		var g schema.Gap
 		var pinned time.Time
 		var last *int64
-		if err := rows.Scan(&g.Stream, &g.Partition.Partition, &g.From, &g.To, &pinned, &g.Missing, &g.Why, &g.First, &last, &g.Merged); err != nil {
+		if err := rows.Scan(&g.Incarnation, &g.Partition.Partition, &g.From, &g.To, &pinned, &g.Missing, &g.Why, &g.First, &last, &g.Merged); err != nil {
 			return err
 		}
 		g.Pinned = schema.DayOf(pinned)

@@ -17,20 +17,20 @@ import (
 
 // row is one usage row as the oracle keeps it: with the people themselves.
 type row struct {
-	res    schema.Resolution
-	bucket int64
-	leaf   schema.Leaf
-	c      schema.Counters
-	people [3][]uint64
+	res      schema.Resolution
+	bucket   int64
+	usageKey schema.UsageKey
+	c        schema.Counters
+	people   [3][]uint64
 }
 
-// randomRows are rows of a few leaves and buckets, so that many fall together.
+// randomRows are rows of a few usage keys and buckets, so that many fall together.
 func randomRows(rnd *rand.Rand, n int) []row {
 	var all []row
 	for range n {
 		r := row{res: schema.Resolution(1 + rnd.IntN(3))}
 		r.bucket = 1_500_000_000/86400*86400 + int64(rnd.IntN(4))*r.res.Seconds()
-		r.leaf = schema.Leaf{Partner: strangers[rnd.IntN(6)], App: strangers[rnd.IntN(3)], Capability: strangers[rnd.IntN(3)], Action: schema.Actions[rnd.IntN(3)]}
+		r.usageKey = schema.UsageKey{Partner: strangers[rnd.IntN(6)], App: strangers[rnd.IntN(3)], Capability: strangers[rnd.IntN(3)], Action: schema.Actions[rnd.IntN(3)]}
 		at := r.bucket*1000 + rnd.Int64N(60_000)
 		if rnd.IntN(3) > 0 {
 			r.c.Accesses, r.c.Records, r.c.Bytes = 1+rnd.Uint64N(5), rnd.Uint64N(9), rnd.Uint64N(1<<40)
@@ -49,20 +49,20 @@ func randomRows(rnd *rand.Rand, n int) []row {
 	return all
 }
 
-// insertRows inserts rows as batches of two streams, each batch with a leaf and
+// insertRows inserts rows as batches of two incarnations, each batch with a usage key and
 // bucket once.
 func insertRows(t *testing.T, s counter, rows []row) {
 	t.Helper()
 	for i := 0; i < len(rows); i += 50 {
 		r := batch(int64(i), int64(i)+50)
-		r.Stream = []string{"k/a@0", "k/b@0"}[i/50%2]
+		r.Incarnation = []string{"k/a@0", "k/b@0"}[i/50%2]
 		usage := &schema.UsageRows{}
 		for _, row := range rows[i:min(i+50, len(rows))] {
 			states := make([][]byte, 3)
 			for k, p := range row.people {
 				states[k] = state(slices.Clone(p)...)
 			}
-			add(usage, row.res, row.bucket, row.leaf, row.c, states...)
+			add(usage, row.res, row.bucket, row.usageKey, row.c, states...)
 		}
 		if err := s.InsertUsage(t.Context(), schema.Marker{Range: r}, usage); err != nil {
 			t.Fatal(err)
@@ -73,28 +73,28 @@ func insertRows(t *testing.T, s counter, rows []row) {
 // naiveUsage answers a query from the rows themselves; people are sorted hashes.
 func naiveUsage(rows []row, q schema.UsageQuery) (cells []schema.UsageCell, people [][3][]uint64) {
 	type key struct {
-		leaf   schema.Leaf
-		bucket int64
+		usageKey schema.UsageKey
+		bucket   int64
 	}
 	found := map[key]*row{}
 	for _, r := range rows {
 		if r.res != q.Resolution || r.bucket < q.From || r.bucket >= q.To ||
 			q.Buckets != nil && !slices.Contains(q.Buckets, r.bucket) ||
-			q.Partners != nil && !slices.Contains(q.Partners, r.leaf.Partner) ||
-			q.Slots != nil && !slices.Contains(q.Slots, schema.Slot(r.leaf.Partner)) ||
-			q.Capability != "" && q.Capability != r.leaf.Capability ||
-			q.Actions != nil && !slices.Contains(q.Actions, r.leaf.Action) {
+			q.Partners != nil && !slices.Contains(q.Partners, r.usageKey.Partner) ||
+			q.Slots != nil && !slices.Contains(q.Slots, schema.Slot(r.usageKey.Partner)) ||
+			q.Capability != "" && q.Capability != r.usageKey.Capability ||
+			q.Actions != nil && !slices.Contains(q.Actions, r.usageKey.Action) {
 			continue
 		}
-		k := key{schema.Leaf{Partner: r.leaf.Partner}, 0}
+		k := key{schema.UsageKey{Partner: r.usageKey.Partner}, 0}
 		if q.ByApp {
-			k.leaf.App = r.leaf.App
+			k.usageKey.App = r.usageKey.App
 		}
 		if q.ByCapability {
-			k.leaf.Capability = r.leaf.Capability
+			k.usageKey.Capability = r.usageKey.Capability
 		}
 		if q.ByAction {
-			k.leaf.Action = r.leaf.Action
+			k.usageKey.Action = r.usageKey.Action
 		}
 		if q.ByBucket {
 			k.bucket = r.bucket
@@ -112,11 +112,11 @@ func naiveUsage(rows []row, q schema.UsageQuery) (cells []schema.UsageCell, peop
 		keys = append(keys, k)
 	}
 	slices.SortFunc(keys, func(a, b key) int {
-		return cmp.Or(cmp.Compare(a.leaf.Partner, b.leaf.Partner), cmp.Compare(a.leaf.Capability, b.leaf.Capability),
-			cmp.Compare(a.leaf.App, b.leaf.App), cmp.Compare(a.leaf.Action, b.leaf.Action), cmp.Compare(a.bucket, b.bucket))
+		return cmp.Or(cmp.Compare(a.usageKey.Partner, b.usageKey.Partner), cmp.Compare(a.usageKey.Capability, b.usageKey.Capability),
+			cmp.Compare(a.usageKey.App, b.usageKey.App), cmp.Compare(a.usageKey.Action, b.usageKey.Action), cmp.Compare(a.bucket, b.bucket))
 	})
 	for _, k := range keys {
-		cells = append(cells, schema.UsageCell{Leaf: k.leaf, Bucket: k.bucket, Counters: found[k].c})
+		cells = append(cells, schema.UsageCell{UsageKey: k.usageKey, Bucket: k.bucket, Counters: found[k].c})
 		var hashed3 [3][]uint64
 		for i, asked := range []bool{q.Subjects, q.Actors, q.Bystanders} {
 			for _, p := range found[k].people[i] {
@@ -215,9 +215,9 @@ func TestUnregisteredPartnersAreChosenAlikeByAll(t *testing.T) {
 	s := open(t)
 	rows := &schema.UsageRows{}
 	for _, name := range strangers {
-		add(rows, schema.Daily, 86400, schema.Leaf{Partner: name, Capability: "c", Action: schema.Read}, schema.Counters{Attempts: 1})
+		add(rows, schema.Daily, 86400, schema.UsageKey{Partner: name, Capability: "c", Action: schema.Read}, schema.Counters{Attempts: 1})
 	}
-	add(rows, schema.Minute, 60, schema.Leaf{Partner: "by minute alone"}, schema.Counters{Accesses: 1})
+	add(rows, schema.Minute, 60, schema.UsageKey{Partner: "by minute alone"}, schema.Counters{Accesses: 1})
 	if err := s.InsertUsage(t.Context(), schema.Marker{Range: batch(0, 1)}, rows); err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func TestASkipIsOfOneOffsetOfOnePartition(t *testing.T) {
 		p      schema.Partition
 		offset int64
 		want   bool
-	}{{p, 1000, true}, {p, 1001, false}, {p, 999, false}, {other, 1000, false}, {schema.Partition{Stream: p.Stream + "2", Partition: p.Partition}, 1000, false}} {
+	}{{p, 1000, true}, {p, 1001, false}, {p, 999, false}, {other, 1000, false}, {schema.Partition{Incarnation: p.Incarnation + "2", Partition: p.Partition}, 1000, false}} {
 		if is, err := s.Skips(t.Context(), c.p, c.offset); err != nil || is != c.want {
 			t.Errorf("%v at %d: %t, %v", c.p, c.offset, is, err)
 		}
@@ -367,12 +367,12 @@ func TestAppsPastTheMostUsedAndPartnersThatAreNotNamedAreAddedUp(t *testing.T) {
 	rows := &schema.UsageRows{}
 	day := int64(17883 * 86400)
 	for i, app := range []string{"a", "b", "c", "d"} {
-		leaf := schema.Leaf{Partner: "p", App: app, Capability: "c", Action: schema.Read}
-		add(rows, schema.Daily, day, leaf, schema.Counters{Accesses: uint64(10 - i)}, schema.EmptyState)
+		usageKey := schema.UsageKey{Partner: "p", App: app, Capability: "c", Action: schema.Read}
+		add(rows, schema.Daily, day, usageKey, schema.Counters{Accesses: uint64(10 - i)}, schema.EmptyState)
 	}
 	for _, partner := range []string{"q", "r"} {
-		leaf := schema.Leaf{Partner: partner, Capability: "c", Action: schema.Read}
-		add(rows, schema.Daily, day, leaf, schema.Counters{Accesses: 100}, schema.EmptyState)
+		usageKey := schema.UsageKey{Partner: partner, Capability: "c", Action: schema.Read}
+		add(rows, schema.Daily, day, usageKey, schema.Counters{Accesses: 100}, schema.EmptyState)
 	}
 	if err := s.InsertUsage(t.Context(), schema.Marker{Range: batch(0, 6)}, rows); err != nil {
 		t.Fatal(err)

@@ -45,7 +45,7 @@ func TestPartnerDaysFillZerosAndMeasureDistancesAsANaiveCountDoes(t *testing.T) 
 				c := schema.Counters{Accesses: uint64(len(some)), Attempts: random.Uint64N(3)}
 				accesses[partner][day] += c.Accesses
 				attempts[partner][day] += c.Attempts
-				add(&half[i], schema.Daily, day.Second(), schema.Leaf{Partner: partner, Capability: capability, Action: schema.Read}, c, state(some...))
+				add(&half[i], schema.Daily, day.Second(), schema.UsageKey{Partner: partner, Capability: capability, Action: schema.Read}, c, state(some...))
 			}
 			touched[partner][day] = people
 		}
@@ -123,16 +123,16 @@ func TestFindingDelaysCountFromTheFirstTelling(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	execute(t, s, `INSERT INTO findings_log (id, partner, state, first_seen, first_crossing, offsets) VALUES
-		('told', 'p', 'open', '2018-12-17 09:58:30.500', '2018-12-17 10:00:00', 1),
-		('told', 'p', 'open', '2018-12-17 09:58:30.500', '2018-12-17 10:01:00', 2),
-		('untold', 'q', 'open', '2018-12-17 10:00:00', '2018-12-17 10:00:00', 1)`)
-	execute(t, s, `INSERT INTO finding_changes (id, told) VALUES ('told', '2018-12-17 11:00:00'), ('told', '2018-12-17 10:01:02.250'), ('other', '2018-12-17 01:00:00')`)
+		('reported', 'p', 'open', '2018-12-17 09:58:30.500', '2018-12-17 10:00:00', 1),
+		('reported', 'p', 'open', '2018-12-17 09:58:30.500', '2018-12-17 10:01:00', 2),
+		('unreported', 'q', 'open', '2018-12-17 10:00:00', '2018-12-17 10:00:00', 1)`)
+	execute(t, s, `INSERT INTO finding_changes (id, reported) VALUES ('reported', '2018-12-17 11:00:00'), ('reported', '2018-12-17 10:01:02.250'), ('other', '2018-12-17 01:00:00')`)
 	for query, want := range map[string]float64{
-		"SELECT count() FROM finding_delays":                                                       2,
-		"SELECT lead_s FROM finding_delays WHERE id = 'told'":                                      150, // counted in whole seconds
-		"SELECT delay_s FROM finding_delays WHERE id = 'told'":                                     2.25,
-		"SELECT count() FROM finding_delays WHERE told IS NULL AND delay_s IS NULL":                1,
-		"SELECT count() FROM finding_delays WHERE id = 'told' AND severity = '' AND partner = 'p'": 1,
+		"SELECT count() FROM finding_delays":                                                           2,
+		"SELECT lead_s FROM finding_delays WHERE id = 'reported'":                                      150, // counted in whole seconds
+		"SELECT delay_s FROM finding_delays WHERE id = 'reported'":                                     2.25,
+		"SELECT count() FROM finding_delays WHERE reported IS NULL AND delay_s IS NULL":                1,
+		"SELECT count() FROM finding_delays WHERE id = 'reported' AND severity = '' AND partner = 'p'": 1,
 	} {
 		if got := value[float64](t, s, "SELECT toFloat64(assumeNotNull(("+query+")))"); got != want {
 			t.Errorf("%s is %g, expected %g", query, got, want)

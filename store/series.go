@@ -71,15 +71,15 @@ func (s *Store) Peaks(ctx context.Context, q schema.SeriesQuery) ([]schema.Peak,
 func seriesSQL(q schema.SeriesQuery) string {
 	key := "partner, '' AS of_capability, '' AS of_app, CAST('' AS Enum8('' = 0, 'read' = 1, 'write' = 2, 'delete' = 3)) AS of_action"
 	by := "partner"
-	if q.ByCapability || q.ByLeaf {
+	if q.ByCapability || q.ByUsageKey {
 		key, by = strings.Replace(key, "'' AS of_capability", "capability AS of_capability", 1), "partner, capability"
 	}
 	where := fmt.Sprintf("kind = 'usage' AND resolution = %s AND bucket >= %d AND bucket < %d AND %s",
 		quote(q.Resolution.String()), q.From, q.To, in("partner", quoteAll(q.Partners)))
-	if q.ByCapability || q.ByLeaf {
+	if q.ByCapability || q.ByUsageKey {
 		where += " AND " + in("capability", quoteAll(q.Capabilities))
 	}
-	if q.ByLeaf {
+	if q.ByUsageKey {
 		app := "app"
 		if q.MaxApps > 0 {
 			app = fmt.Sprintf("if((partner, app) IN (SELECT DISTINCT partner, app FROM usage WHERE %s ORDER BY sipHash64(app), app LIMIT %d BY partner), app, %s)",

@@ -18,20 +18,20 @@ func naiveSeries(rows []row, q schema.SeriesQuery) []schema.Series {
 		accesses, bytes uint64
 		people          map[uint64]bool
 	}
-	cells := map[schema.Leaf]map[int64]*cell{}
+	cells := map[schema.UsageKey]map[int64]*cell{}
 	for _, r := range rows {
-		if r.res != q.Resolution || r.bucket < q.From || r.bucket >= q.To || !slices.Contains(q.Partners, r.leaf.Partner) || r.c.Accesses == 0 {
+		if r.res != q.Resolution || r.bucket < q.From || r.bucket >= q.To || !slices.Contains(q.Partners, r.usageKey.Partner) || r.c.Accesses == 0 {
 			continue
 		}
-		if (q.ByCapability || q.ByLeaf) && !slices.Contains(q.Capabilities, r.leaf.Capability) {
+		if (q.ByCapability || q.ByUsageKey) && !slices.Contains(q.Capabilities, r.usageKey.Capability) {
 			continue
 		}
-		key := schema.Leaf{Partner: r.leaf.Partner}
+		key := schema.UsageKey{Partner: r.usageKey.Partner}
 		if q.ByCapability {
-			key.Capability = r.leaf.Capability
+			key.Capability = r.usageKey.Capability
 		}
-		if q.ByLeaf {
-			key = r.leaf
+		if q.ByUsageKey {
+			key = r.usageKey
 		}
 		if cells[key] == nil {
 			cells[key] = map[int64]*cell{}
@@ -49,7 +49,7 @@ func naiveSeries(rows []row, q schema.SeriesQuery) []schema.Series {
 	}
 	var all []schema.Series
 	for key, buckets := range cells {
-		one := schema.Series{Leaf: key}
+		one := schema.Series{UsageKey: key}
 		for b := q.From; b < q.To; b += q.Resolution.Seconds() {
 			if c := buckets[b]; c != nil {
 				one.Bucket, one.Accesses = append(one.Bucket, b), append(one.Accesses, c.accesses)
@@ -72,8 +72,8 @@ func TestSeriesAddUpWhatEachKeyDidInEachBucket(t *testing.T) {
 	for _, q := range []schema.SeriesQuery{
 		{Resolution: schema.Hourly, From: first, To: first + 4*3600},
 		{Resolution: schema.Hourly, From: first + 3600, To: first + 3*3600, ByCapability: true},
-		{Resolution: schema.Hourly, From: first, To: first + 4*3600, ByLeaf: true},
-		{Resolution: schema.Daily, From: first, To: first + 3*86400, ByLeaf: true},
+		{Resolution: schema.Hourly, From: first, To: first + 4*3600, ByUsageKey: true},
+		{Resolution: schema.Daily, From: first, To: first + 3*86400, ByUsageKey: true},
 	} {
 		q.Partners, q.Capabilities = strangers[:4], strangers[:2] // of three
 		got, err := s.Series(t.Context(), q)
@@ -129,7 +129,7 @@ func TestPeaksAreTheGreatestBucketOfEachDay(t *testing.T) {
 func TestALaterScoreReplacesAnEarlierOneOfTheSameBucket(t *testing.T) {
 	s := open(t)
 	score := schema.Score{
-		Detector: "surge", Leaf: schema.Leaf{Partner: "it's", App: "a", Capability: "c", Action: schema.Write}, Metric: "people",
+		Detector: "surge", UsageKey: schema.UsageKey{Partner: "it's", App: "a", Capability: "c", Action: schema.Write}, Metric: "people",
 		Bucket: 1_500_000_000 / 3600 * 3600, Step: schema.Hourly, Observed: 10, Expected: 2, Low: 1, High: 5, Chance: 1e-9, Score: 0.0001, Threshold: 0.01, Maturity: "mature",
 	}
 	total := score
@@ -156,7 +156,7 @@ func TestSeriesFoldTheAppsThatAreTooMany(t *testing.T) {
 	rows := randomRows(rand.New(rand.NewPCG(5, 7)), 300)
 	insertRows(t, s, rows)
 	first := int64(1_500_000_000 / 86400 * 86400)
-	q := schema.SeriesQuery{Resolution: schema.Hourly, From: first, To: first + 4*3600, Partners: strangers[:4], ByLeaf: true, MaxApps: 1, Capabilities: strangers[:3]}
+	q := schema.SeriesQuery{Resolution: schema.Hourly, From: first, To: first + 4*3600, Partners: strangers[:4], ByUsageKey: true, MaxApps: 1, Capabilities: strangers[:3]}
 	got, err := s.Series(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func TestSeriesFoldTheAppsThatAreTooMany(t *testing.T) {
 	if folded == 0 {
 		t.Error("nothing was folded")
 	}
-	q.ByLeaf = false
+	q.ByUsageKey = false
 	var want uint64
 	for _, one := range naiveSeries(rows, q) {
 		for _, n := range one.Accesses {

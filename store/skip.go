@@ -19,9 +19,9 @@ type Skip struct {
 
 // SaveSkip records a skip. Whoever reads the partition takes it up.
 func (s *Store) SaveSkip(ctx context.Context, k Skip) error {
-	token := fmt.Sprintf("skips %s/%d %d", k.Stream, k.Partition.Partition, k.Offset)
-	return s.insert(ctx, "skips", []string{"stream", "partition", "offset", "to_offset", "why", "reason", "who", "at"}, token, func(b *block) {
-		b.row([]any{k.Stream, k.Partition.Partition, k.Offset, k.To, k.Why, k.Reason, k.Who, k.At})
+	token := fmt.Sprintf("skips %s/%d %d", k.Incarnation, k.Partition.Partition, k.Offset)
+	return s.insert(ctx, "skips", []string{"incarnation", "partition", "offset", "to_offset", "why", "reason", "who", "at"}, token, func(b *block) {
+		b.row([]any{k.Incarnation, k.Partition.Partition, k.Offset, k.To, k.Why, k.Reason, k.Who, k.At})
 	})
 }
 
@@ -32,10 +32,10 @@ func (s *Store) Skips(ctx context.Context, p schema.Partition, offset int64) (bo
 		return false, err
 	}
 	var n uint64
-	err := s.conn.QueryRow(ctx, fmt.Sprintf("SELECT count() FROM skips WHERE stream = %s AND partition = %d AND offset = %d",
-		quote(p.Stream), p.Partition, offset)).Scan(&n)
+	err := s.conn.QueryRow(ctx, fmt.Sprintf("SELECT count() FROM skips WHERE incarnation = %s AND partition = %d AND offset = %d",
+		quote(p.Incarnation), p.Partition, offset)).Scan(&n)
 	if err != nil {
-		return false, fmt.Errorf("asking whether %s/%d is to pass offset %d: %w", p.Stream, p.Partition, offset, s.explain(err))
+		return false, fmt.Errorf("asking whether %s/%d is to pass offset %d: %w", p.Incarnation, p.Partition, offset, s.explain(err))
 	}
 	return n > 0, nil
 }

@@ -52,33 +52,33 @@ func (s *Store) Actions(ctx context.Context, ids []string) ([]schema.FindingActi
 	return all, nil
 }
 
-// Tellings returns, in the order in which they were told, all that was ever told
+// Changes returns, in the order in which they were told, all that was ever told
 // of the partners of whom something is open, was told since the given time, or
 // was acted upon since then, and of those that the registry did not know, whenever
 // that was: how many there were decides how they are told. Partners that are not nil are the only ones asked for.
-func (s *Store) Tellings(ctx context.Context, partners []string, since time.Time) ([]schema.Telling, error) {
+func (s *Store) Changes(ctx context.Context, partners []string, since time.Time) ([]schema.Change, error) {
 	at := fmt.Sprintf("fromUnixTimestamp64Milli(%d, 'UTC')", since.UnixMilli())
-	where := "partner IN (SELECT partner FROM finding_changes GROUP BY partner, id HAVING max(told) >= " + at +
-		" OR argMax(state, (told, offsets)) = 'open' OR id IN (SELECT finding FROM finding_actions WHERE at >= " + at + "))"
+	where := "partner IN (SELECT partner FROM finding_changes GROUP BY partner, id HAVING max(reported) >= " + at +
+		" OR argMax(state, (reported, offsets)) = 'open' OR id IN (SELECT finding FROM finding_actions WHERE at >= " + at + "))"
 	where = "(" + where + " OR detector = 'unregistered_partner')"
 	if partners != nil {
 		where = in("partner", quoteAll(partners)) + " AND " + where
 	}
-	rows, err := s.conn.Query(ctx, "SELECT id, detector, partner, capability, window, cause, period, told, change, severity, state, first_crossing, peak, last_seen, people"+
-		" FROM finding_changes WHERE "+where+" ORDER BY told, id, offsets")
+	rows, err := s.conn.Query(ctx, "SELECT id, detector, partner, capability, window, cause, period, reported, change, severity, state, first_crossing, peak, last_seen, people"+
+		" FROM finding_changes WHERE "+where+" ORDER BY reported, id, offsets")
 	if err != nil {
 		return nil, fmt.Errorf("reading what was told: %w", s.explain(err))
 	}
-	var all []schema.Telling
+	var all []schema.Change
 	err = scan(rows, func() error {
-		var t schema.Telling
+		var t schema.Change
 		var window, change, severity, state string
 		var period *time.Time
 		if err := rows.Scan(&t.ID, &t.Detector, &t.Partner, &t.Capability, &window, &t.Cause, &period,
-			&t.Told, &change, &severity, &state, &t.FirstCrossing, &t.Peak, &t.LastSeen, &t.People); err != nil {
+			&t.Reported, &change, &severity, &state, &t.FirstCrossing, &t.Peak, &t.LastSeen, &t.People); err != nil {
 			return err
 		}
-		t.Window, t.Period, t.Change = schema.Window(window), dayOrZero(period), schema.Change(change)
+		t.Window, t.Period, t.Kind = schema.Window(window), dayOrZero(period), schema.ChangeKind(change)
 		t.Severity, t.State = schema.Severity(severity), schema.State(state)
 		all = append(all, t)
 		return nil

@@ -26,7 +26,7 @@ func hourly(partner string, n int, state schema.State) schema.Finding {
 }
 
 // found writes findings, and tells of each at noon of its day.
-func found(t testing.TB, s *Store, change schema.Change, findings ...schema.Finding) {
+func found(t testing.TB, s *Store, change schema.ChangeKind, findings ...schema.Finding) {
 	t.Helper()
 	v := schema.Version{Offsets: 1}
 	if err := s.WriteFindings(t.Context(), findings, v); err != nil {
@@ -34,7 +34,7 @@ func found(t testing.TB, s *Store, change schema.Change, findings ...schema.Find
 	}
 	for _, f := range findings {
 		told := f.Period.Time().Add(12 * time.Hour)
-		if err := s.WriteChanges(t.Context(), []schema.FindingChange{{Told: told, After: told, Change: change, Finding: f, Version: v}}); err != nil {
+		if err := s.WriteChanges(t.Context(), []schema.FindingChange{{Reported: told, After: told, Kind: change, Finding: f, Version: v}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -87,7 +87,7 @@ func TestATellingSaysHowManyPeopleThereWereAndOnlyRecentFindingsAreReadWhereAske
 	f := hourly("p", 0, schema.Open)
 	f.People, f.LastSeen = schema.Estimate{Value: 1234, Low: 1200, High: 1300}, monday.Add(time.Hour+time.Millisecond)
 	found(t, s, schema.ChangeNew, f)
-	told, err := s.Tellings(t.Context(), nil, monday)
+	told, err := s.Changes(t.Context(), nil, monday)
 	if err != nil || len(told) != 1 || told[0].People != 1234 || !told[0].LastSeen.Equal(f.LastSeen) {
 		t.Errorf("it was told %+v, error %v", told, err)
 	}
@@ -155,14 +155,14 @@ func TestTellingsAreThoseOfPartnersWithSomethingOpenRecentOrActedUpon(t *testing
 	act(t, s, schema.FindingAction{Finding: acted.ID(), At: monday.AddDate(0, 0, 3), Act: schema.Resolve, Who: "ann", Reason: "done"})
 	f := func(partners []string, want ...string) {
 		t.Helper()
-		tellings, err := s.Tellings(t.Context(), partners, monday.AddDate(0, 0, 2))
+		tellings, err := s.Changes(t.Context(), partners, monday.AddDate(0, 0, 2))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []string
 		for _, told := range tellings {
-			got = append(got, told.Partner+" "+string(told.Change))
-			if told.ID != told.FindingKey.ID() || told.Told.Location() != time.UTC || told.Peak.IsZero() {
+			got = append(got, told.Partner+" "+string(told.Kind))
+			if told.ID != told.FindingKey.ID() || told.Reported.Location() != time.UTC || told.Peak.IsZero() {
 				t.Errorf("%+v is not what was told", told)
 			}
 		}
@@ -170,7 +170,7 @@ func TestTellingsAreThoseOfPartnersWithSomethingOpenRecentOrActedUpon(t *testing
 			t.Errorf("%v (-want +got):\n%s", partners, diff)
 		}
 	}
-	all, err := s.Tellings(t.Context(), nil, monday.AddDate(0, 0, 2))
+	all, err := s.Changes(t.Context(), nil, monday.AddDate(0, 0, 2))
 	if err != nil || len(all) != 4 {
 		t.Fatalf("%d tellings, %v", len(all), err)
 	}

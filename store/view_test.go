@@ -9,6 +9,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // peopleRow is a row of people_daily, people_30d and people_monthly.
@@ -53,8 +54,8 @@ func countPeople(rows []row, into func(day schema.Day, used []schema.Day) []sche
 	}
 	used := map[key][]schema.Day{} // by partner and capability
 	for _, r := range rows {
-		for _, c := range []string{"", r.leaf.Capability} {
-			k := key{r.leaf.Partner, c, 0}
+		for _, c := range []string{"", r.usageKey.Capability} {
+			k := key{r.usageKey.Partner, c, 0}
 			if day := schema.DayOfSecond(r.bucket); !slices.Contains(used[k], day) {
 				used[k] = append(used[k], day)
 			}
@@ -63,9 +64,9 @@ func countPeople(rows []row, into func(day schema.Day, used []schema.Day) []sche
 	sums := map[key]*peopleRow{}
 	people := map[key]map[uint64]bool{}
 	for _, r := range rows {
-		for _, c := range []string{"", r.leaf.Capability} {
-			for _, day := range into(schema.DayOfSecond(r.bucket), used[key{r.leaf.Partner, c, 0}]) {
-				k := key{r.leaf.Partner, c, day}
+		for _, c := range []string{"", r.usageKey.Capability} {
+			for _, day := range into(schema.DayOfSecond(r.bucket), used[key{r.usageKey.Partner, c, 0}]) {
+				k := key{r.usageKey.Partner, c, day}
 				if sums[k] == nil {
 					sums[k], people[k] = &peopleRow{partner: k.partner, capability: c, day: day}, map[uint64]bool{}
 				}
@@ -108,8 +109,8 @@ func TestDistinctPeopleAreCountedOverDaysAndMonths(t *testing.T) {
 	for i := range rows {
 		rows[i].res = schema.Daily
 		rows[i].bucket = schema.Day(17_000 + rnd.IntN(100)).Second()
-		if rows[i].leaf.Capability == "" {
-			rows[i].leaf.Capability = "messaging"
+		if rows[i].usageKey.Capability == "" {
+			rows[i].usageKey.Capability = "messaging"
 		}
 	}
 	insertRows(t, s, rows)
@@ -184,7 +185,7 @@ func TestRejectsAreSummedByReason(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := value[string](t, s, "SELECT toString(groupArray((reason, stream, rejects, toUnixTimestamp64Milli(first_time), toUnixTimestamp64Milli(last_time), partition, offset, detail, outline))) FROM (SELECT * FROM rejects_by_reason ORDER BY reason)")
+	got := value[string](t, s, "SELECT toString(groupArray((reason, incarnation, rejects, toUnixTimestamp64Milli(first_time), toUnixTimestamp64Milli(last_time), partition, offset, detail, outline))) FROM (SELECT * FROM rejects_by_reason ORDER BY reason)")
 	if want := "[('bad_json','k/t@0',3,4998,5000,0,0,'b','x: string'),('no_time','k/t@0',3,1000,1002,0,2,'a','')]"; got != want {
 		t.Errorf("rejects are\n%s, want\n%s", got, want)
 	}
@@ -214,11 +215,11 @@ func TestRejectsOfOneReasonAreToldApartByTheirCauseAndNotByNumbers(t *testing.T)
 
 func TestGrantedIsShownBesideUsed(t *testing.T) {
 	s := open(t)
-	r := registry("a",
-		schema.Grant{Capability: "messaging", Actions: []schema.Action{schema.Read}, From: 17_000, Until: 17_100},
-		schema.Grant{Capability: "messaging", Actions: []schema.Action{schema.Read}, From: 17_200, Purpose: "later"},
-		schema.Grant{Capability: "friends", Actions: []schema.Action{schema.Write}, From: 17_000, Until: 17_100})
-	if _, err := s.SaveRegistry(t.Context(), registry("old", schema.Grant{Capability: "gone", Actions: []schema.Action{schema.Read}, From: 1}), nil); err != nil {
+	r := withGrants("a",
+		registry.Grant{Capability: "messaging", Actions: []schema.Action{schema.Read}, From: 17_000, Until: 17_100},
+		registry.Grant{Capability: "messaging", Actions: []schema.Action{schema.Read}, From: 17_200, Purpose: "later"},
+		registry.Grant{Capability: "friends", Actions: []schema.Action{schema.Write}, From: 17_000, Until: 17_100})
+	if _, err := s.SaveRegistry(t.Context(), withGrants("old", registry.Grant{Capability: "gone", Actions: []schema.Action{schema.Read}, From: 1}), nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.SaveRegistry(t.Context(), r, nil); err != nil {
@@ -226,11 +227,11 @@ func TestGrantedIsShownBesideUsed(t *testing.T) {
 	}
 	for i := range int64(2) {
 		rows := &schema.UsageRows{}
-		leaf := schema.Leaf{Partner: "it's", App: strangers[i], Capability: "messaging", Action: schema.Read}
-		add(rows, schema.Daily, 17_000*86400, leaf, schema.Counters{Accesses: 2, FirstAccess: 1_468_800_000_000 + i, LastAccess: 1_468_800_000_100 + i}, state(1, uint64(2+i)), state(7), state(1))
-		add(rows, schema.Daily, 17_001*86400, leaf, schema.Counters{Attempts: 3, FirstAttempt: 1_468_900_000_000, LastAttempt: 1_468_900_000_000 + i})
-		leaf.Action = schema.Delete
-		add(rows, schema.Daily, 17_001*86400, leaf, schema.Counters{Accesses: 1, FirstAccess: 1_468_900_000_000, LastAccess: 1_468_900_000_000}, state(9))
+		usageKey := schema.UsageKey{Partner: "it's", App: strangers[i], Capability: "messaging", Action: schema.Read}
+		add(rows, schema.Daily, 17_000*86400, usageKey, schema.Counters{Accesses: 2, FirstAccess: 1_468_800_000_000 + i, LastAccess: 1_468_800_000_100 + i}, state(1, uint64(2+i)), state(7), state(1))
+		add(rows, schema.Daily, 17_001*86400, usageKey, schema.Counters{Attempts: 3, FirstAttempt: 1_468_900_000_000, LastAttempt: 1_468_900_000_000 + i})
+		usageKey.Action = schema.Delete
+		add(rows, schema.Daily, 17_001*86400, usageKey, schema.Counters{Accesses: 1, FirstAccess: 1_468_900_000_000, LastAccess: 1_468_900_000_000}, state(9))
 		if err := s.InsertUsage(t.Context(), schema.Marker{Range: batch(i, i+1), Missing: uint64(i), Events: 3, FirstEvent: 1_468_800_000_000, LastEvent: 1_468_900_000_000}, rows); err != nil {
 			t.Fatal(err)
 		}

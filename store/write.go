@@ -8,24 +8,25 @@ import (
 	"time"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // Judged returns how far judging has come in the given slots, ordered by slot,
-// tier, stream and partition.
+// cadence, incarnation and partition.
 func (s *Store) Judged(ctx context.Context, slots []uint8) ([]schema.Position, error) {
-	rows, err := s.conn.Query(ctx, "SELECT slot, CAST(tier AS Int8), stream, partition, to_offset, toInt64(toUnixTimestamp(watermark)), registry FROM judged FINAL WHERE "+
-		in("slot", numbers(slots))+" ORDER BY slot, tier, stream, partition")
+	rows, err := s.conn.Query(ctx, "SELECT slot, CAST(cadence AS Int8), incarnation, partition, to_offset, toInt64(toUnixTimestamp(watermark)), registry FROM judged FINAL WHERE "+
+		in("slot", numbers(slots))+" ORDER BY slot, cadence, incarnation, partition")
 	if err != nil {
 		return nil, fmt.Errorf("reading judged: %w", s.explain(err))
 	}
 	var all []schema.Position
 	err = scan(rows, func() error {
 		var p schema.Position
-		var tier int8
-		if err := rows.Scan(&p.Slot, &tier, &p.Stream, &p.Partition.Partition, &p.To, &p.Watermark, &p.Registry); err != nil {
+		var cadence int8
+		if err := rows.Scan(&p.Slot, &cadence, &p.Incarnation, &p.Partition.Partition, &p.To, &p.Watermark, &p.Registry); err != nil {
 			return err
 		}
-		p.Tier = schema.Tier(tier)
+		p.Cadence = schema.Cadence(cadence)
 		all = append(all, p)
 		return nil
 	})
@@ -36,16 +37,16 @@ func (s *Store) Judged(ctx context.Context, slots []uint8) ([]schema.Position, e
 }
 
 // WriteJudged records how far judging has come. A position never goes back: of
-// several for one slot, tier and partition the one with the greatest To, then
+// several for one slot, cadence and partition the one with the greatest To, then
 // registry, then watermark stays.
 func (s *Store) WriteJudged(ctx context.Context, positions []schema.Position) error {
 	if len(positions) == 0 {
 		return nil
 	}
-	columns := []string{"slot", "tier", "stream", "partition", "to_offset", "watermark", "registry"}
+	columns := []string{"slot", "cadence", "incarnation", "partition", "to_offset", "watermark", "registry"}
 	return s.insert(ctx, "judged", columns, "", func(b *block) {
 		for _, p := range positions {
-			b.row([]any{p.Slot, p.Tier.String(), p.Stream, p.Partition.Partition, p.To, time.Unix(p.Watermark, 0), p.Registry})
+			b.row([]any{p.Slot, p.Cadence.String(), p.Incarnation, p.Partition.Partition, p.To, time.Unix(p.Watermark, 0), p.Registry})
 		}
 	})
 }
@@ -54,7 +55,7 @@ func (s *Store) WriteJudged(ctx context.Context, positions []schema.Position) er
 // being its canonical form, and returns its ordinal: that of the latest version
 // where nothing has changed, one more where something has. Processes that do so
 // at once agree: one of them wins the next ordinal, the others come after it.
-func (s *Store) SaveRegistry(ctx context.Context, r *schema.Registry, canonical []byte) (ordinal uint32, err error) {
+func (s *Store) SaveRegistry(ctx context.Context, r *registry.Registry, canonical []byte) (ordinal uint32, err error) {
 	const tries = 20 // each lost one means that another process has saved a version
 	for range tries {
 		ordinal, latest, err := s.latestRegistry(ctx)
@@ -92,7 +93,7 @@ func (s *Store) latestRegistry(ctx context.Context) (ordinal uint32, sha string,
 
 // saveGrants writes the grants of a version where they are not there yet, as
 // after a crash behind the version's own row.
-func (s *Store) saveGrants(ctx context.Context, ordinal uint32, r *schema.Registry) error {
+func (s *Store) saveGrants(ctx context.Context, ordinal uint32, r *registry.Registry) error {
 	var rows [][]any
 	for _, name := range slices.Sorted(maps.Keys(r.Partners)) {
 		p := r.Partners[name]

@@ -9,13 +9,14 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 func TestPositionsNeverGoBack(t *testing.T) {
 	s := open(t)
-	p := schema.Position{Slot: 255, Tier: schema.TierHour, Partition: schema.Partition{Stream: "it's", Partition: 3}, To: 10, Watermark: 100, Registry: 2}
+	p := schema.Position{Slot: 255, Cadence: schema.CadenceHour, Partition: schema.Partition{Incarnation: "it's", Partition: 3}, To: 10, Watermark: 100, Registry: 2}
 	other := p
-	other.Slot, other.Tier = 0, schema.TierMinute
+	other.Slot, other.Cadence = 0, schema.CadenceMinute
 	none := other
 	none.To, none.Partition.Partition = 0, 4
 	newer := p
@@ -45,8 +46,8 @@ func TestPositionsNeverGoBack(t *testing.T) {
 	}
 }
 
-func registry(sha string, grants ...schema.Grant) *schema.Registry {
-	return &schema.Registry{SHA256: fmt.Sprintf("%064s", sha), Partners: map[string]schema.Partner{
+func withGrants(sha string, grants ...registry.Grant) *registry.Registry {
+	return &registry.Registry{SHA256: fmt.Sprintf("%064s", sha), Partners: map[string]registry.Partner{
 		"it's": {Name: "it's", Owner: "o", Purpose: "p", AgreementStart: 17_000, Grants: grants},
 		"none": {Name: "none"},
 	}}
@@ -54,8 +55,8 @@ func registry(sha string, grants ...schema.Grant) *schema.Registry {
 
 func TestProcessesAgreeOnTheOrdinalOfARegistry(t *testing.T) {
 	s := open(t)
-	grant := schema.Grant{Capability: "messaging", Actions: []schema.Action{schema.Read, schema.Delete}, From: 17_000, Until: 17_100}
-	save := func(r *schema.Registry) uint32 {
+	grant := registry.Grant{Capability: "messaging", Actions: []schema.Action{schema.Read, schema.Delete}, From: 17_000, Until: 17_100}
+	save := func(r *registry.Registry) uint32 {
 		ordinal, err := s.SaveRegistry(t.Context(), r, []byte("canonical "+r.SHA256))
 		if err != nil {
 			t.Error(err)
@@ -63,7 +64,7 @@ func TestProcessesAgreeOnTheOrdinalOfARegistry(t *testing.T) {
 		return ordinal
 	}
 	for i, want := range []uint32{1, 1, 2, 3} { // a, a again, b, and back to a
-		r := registry([]string{"a", "a", "b", "a"}[i], grant, schema.Grant{Capability: "c", Actions: []schema.Action{schema.Write}, From: 17_000, Purpose: "its own"})
+		r := withGrants([]string{"a", "a", "b", "a"}[i], grant, registry.Grant{Capability: "c", Actions: []schema.Action{schema.Write}, From: 17_000, Purpose: "its own"})
 		if got := save(r); got != want {
 			t.Errorf("version %d has ordinal %d, want %d", i, got, want)
 		}
@@ -74,7 +75,7 @@ func TestProcessesAgreeOnTheOrdinalOfARegistry(t *testing.T) {
 	}
 	ordinals := make(chan [2]uint32)
 	for i := range uint32(6) {
-		go func() { ordinals <- [2]uint32{i % 3, save(registry(fmt.Sprint("at once ", i%3), grant))} }()
+		go func() { ordinals <- [2]uint32{i % 3, save(withGrants(fmt.Sprint("at once ", i%3), grant))} }()
 	}
 	var seen [][2]uint32
 	for range 6 {
@@ -87,7 +88,7 @@ func TestProcessesAgreeOnTheOrdinalOfARegistry(t *testing.T) {
 		}
 	}
 	for _, of := range seen {
-		if got := value[string](t, s, fmt.Sprintf("SELECT min(sha256) FROM registry_versions WHERE ordinal = %d HAVING count() = 1", of[1])); got != registry(fmt.Sprint("at once ", of[0])).SHA256 {
+		if got := value[string](t, s, fmt.Sprintf("SELECT min(sha256) FROM registry_versions WHERE ordinal = %d HAVING count() = 1", of[1])); got != withGrants(fmt.Sprint("at once ", of[0])).SHA256 {
 			t.Errorf("ordinal %d of registry %d is that of %q", of[1], of[0], got)
 		}
 	}
@@ -101,7 +102,7 @@ func TestProcessesAgreeOnTheOrdinalOfARegistry(t *testing.T) {
 	}
 	execute(t, s, "TRUNCATE TABLE registry_grants") // as after a crash behind the version's row
 	latest := seen[len(seen)-1]
-	if got := save(registry(fmt.Sprint("at once ", latest[0]), grant)); got != latest[1] || grants() != 2 {
+	if got := save(withGrants(fmt.Sprint("at once ", latest[0]), grant)); got != latest[1] || grants() != 2 {
 		t.Errorf("saved again after a crash: ordinal %d, want %d; %d grants, want 2", got, latest[1], grants())
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 func digest(cfg Config) (sum [32]byte, events int) {
@@ -253,7 +254,7 @@ func BenchmarkEvents(b *testing.B) {
 
 func TestTheRegistryParsesAndHoldsWhatTheStorySays(t *testing.T) {
 	for _, cfg := range []Config{Default(), {Seed: 9, Scale: 1, Days: 1}, {Seed: 9, Scale: MinScale, Days: 1}} {
-		r, err := schema.ParseRegistry("registry.yaml", cfg.Registry())
+		r, err := registry.Parse("registry.yaml", cfg.Registry())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,14 +275,14 @@ func TestTheRegistryParsesAndHoldsWhatTheStorySays(t *testing.T) {
 				t.Fatalf("%s is %+v", p.name, got)
 			}
 			for _, g := range p.grants {
-				if !slices.ContainsFunc(got.Grants, func(h schema.Grant) bool {
+				if !slices.ContainsFunc(got.Grants, func(h registry.Grant) bool {
 					return h.Capability == g.capability && slices.Equal(h.Actions, g.actions) && h.From.String() == g.from && h.Until.String() == g.until
 				}) {
 					t.Errorf("%s lacks the grant %+v", p.name, g)
 				}
 			}
 			for _, l := range p.limits {
-				if !slices.Contains(got.Limits, schema.Limit{Capability: l.capability, Window: l.window, People: cfg.scaled(l.people)}) {
+				if !slices.Contains(got.Limits, registry.Limit{Capability: l.capability, Window: l.window, People: cfg.scaled(l.people)}) {
 					t.Errorf("%s lacks the limit %+v", p.name, l)
 				}
 			}

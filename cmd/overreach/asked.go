@@ -6,13 +6,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/schema"
 	"github.com/overreach/overreach/store"
 )
 
 // form is one way in which ids may have been written when they were hashed.
 type form struct {
-	steps  schema.Normalisation
+	steps  decode.Normalisation
 	topic  string // cluster/topic; empty: everywhere
 	member store.Member
 	guess  bool // nobody noted that it was used
@@ -39,11 +40,11 @@ func readForms(ctx context.Context, st *store.Store) (forms, error) {
 	if err != nil {
 		return forms{}, err
 	}
-	streams, err := st.Streams(ctx)
+	incarnations, err := st.Incarnations(ctx)
 	if err != nil {
 		return forms{}, err
 	}
-	f := forms{all: []form{{}}, unnoted: store.UnnotedTopics(streams, known)}
+	f := forms{all: []form{{}}, unnoted: store.UnnotedTopics(incarnations, known)}
 	add := func(o form) {
 		same := func(k form) bool {
 			return k.topic == o.topic && k.member == o.member && k.steps.Steps() == o.steps.Steps()
@@ -59,15 +60,15 @@ func readForms(ctx context.Context, st *store.Store) (forms, error) {
 	}
 	for _, u := range f.unnoted {
 		for _, m := range []store.Member{store.MemberSubject, store.MemberActor} {
-			add(form{steps: schema.LowerCase(), topic: u.Topic, member: m, guess: true})
+			add(form{steps: decode.LowerCase(), topic: u.Topic, member: m, guess: true})
 		}
 	}
 	return f, nil
 }
 
 // distinct returns what was ever done to ids, each once, as given first.
-func (f forms) distinct() []schema.Normalisation {
-	var all []schema.Normalisation
+func (f forms) distinct() []decode.Normalisation {
+	var all []decode.Normalisation
 	seen := map[string]bool{}
 	for _, o := range f.all {
 		if key := o.steps.Steps(); !seen[key] {
@@ -82,7 +83,7 @@ func (f forms) distinct() []schema.Normalisation {
 const shownTopics = 4
 
 // where says whose ids are looked for under a form.
-func (f forms) where(steps schema.Normalisation) string {
+func (f forms) where(steps decode.Normalisation) string {
 	var topics []string
 	members := map[string][]string{}
 	for _, o := range f.all {
@@ -112,7 +113,7 @@ func (f forms) where(steps schema.Normalisation) string {
 }
 
 // said writes under which forms ids were looked for, and what is not known.
-func (f forms) said(hash schema.IDHash, ids [][]byte) string {
+func (f forms) said(hash decode.IDHash, ids [][]byte) string {
 	var b strings.Builder
 	b.WriteString("forms of the ids, which mappings change before they are hashed\n")
 	var table [][]string
@@ -158,12 +159,12 @@ type trial struct {
 // asked are the people whom a command is about.
 type asked struct {
 	forms
-	hash   schema.IDHash
+	hash   decode.IDHash
 	ids    [][]byte // by line; never printed
 	trials []trial  // of each line, as given first
 }
 
-func (f forms) of(hash schema.IDHash, ids [][]byte) asked {
+func (f forms) of(hash decode.IDHash, ids [][]byte) asked {
 	q := asked{forms: f, hash: hash, ids: ids}
 	for i, id := range ids {
 		for _, o := range f.all {

@@ -11,8 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // checkFlags are the flags of `check`.
@@ -99,7 +101,7 @@ func checkFiles(a *app, f checkFlags) (*Config, error) {
 	}
 	slices.Sort(mappings)
 	for _, name := range slices.Compact(mappings) {
-		if _, err := schema.LoadMapping(name); err != nil {
+		if _, err := decode.LoadMapping(name); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -130,7 +132,7 @@ func checkRegistry(w io.Writer, file string) error {
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
-	r, err := schema.ParseRegistry(file, data)
+	r, err := registry.Parse(file, data)
 	if err != nil {
 		return err
 	}
@@ -140,7 +142,7 @@ func checkRegistry(w io.Writer, file string) error {
 }
 
 // writeWatches writes what each detector will watch of each partner.
-func writeWatches(w io.Writer, r *schema.Registry) error {
+func writeWatches(w io.Writer, r *registry.Registry) error {
 	var b strings.Builder
 	width := 0
 	for _, d := range detectors.All() {

@@ -147,7 +147,7 @@ type TimeConfig struct {
 type BatchConfig struct {
 	// Events in a batch.
 	MaxEvents int `yaml:"max_events" default:"100000"`
-	// Keys in a batch: pairs of a leaf (partner, app, capability, action) and a
+	// Keys in a batch: pairs of a usage key (partner, app, capability, action) and a
 	// minute of event time. Each holds some hundred bytes, and 16 KiB where more
 	// than 511 people were touched, which max_events bounds.
 	MaxKeys int `yaml:"max_keys" default:"50000"`

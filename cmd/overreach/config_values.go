@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/schema"
 )
 
@@ -126,7 +127,7 @@ func (p *FilePath) from(folder string) {
 type Mapping string
 
 func (m *Mapping) from(folder string) {
-	if !slices.Contains(schema.Mappings(), string(*m)) {
+	if !slices.Contains(decode.Mappings(), string(*m)) {
 		(*FilePath)(m).from(folder)
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 func TestTheConfigurationOfKubernetesIsOne(t *testing.T) {
@@ -38,7 +38,7 @@ func TestTheConfigurationOfKubernetesIsOne(t *testing.T) {
 	if !strings.HasPrefix(c.Listen, ":") || c.Registry == "" {
 		t.Errorf("probes must reach %q, and the registry is %q", c.Listen, c.Registry)
 	}
-	if _, err := schema.ParseRegistry("registry.yaml", []byte(configMap.Data["registry.yaml"])); err != nil {
+	if _, err := registry.Parse("registry.yaml", []byte(configMap.Data["registry.yaml"])); err != nil {
 		t.Error(err)
 	}
 }

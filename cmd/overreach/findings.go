@@ -262,7 +262,7 @@ func writeFindings(w io.Writer, findings []schema.Finding, actions []schema.Find
 // what says what of the partner a finding is about.
 func what(f schema.Finding) string {
 	capability := cmp.Or(f.Capability, "all")
-	if f.Partner == detectors.Coverage {
+	if f.Partner == detectors.NoPartner {
 		return f.Cause
 	}
 	if f.Window == schema.WindowPeriod {

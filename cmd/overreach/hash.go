@@ -19,7 +19,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/overreach/overreach/consumer"
-	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/store"
 )
 
@@ -88,7 +88,7 @@ func (a *app) writeHashes(key consumer.HashKey, f forms) error {
 }
 
 // idHash returns the hash under a key, as the consumer makes it.
-func idHash(key consumer.HashKey) schema.IDHash {
+func idHash(key consumer.HashKey) decode.IDHash {
 	return func(id []byte) uint64 { return siphash.Hash(key[0], key[1], id) }
 }
 
@@ -190,11 +190,11 @@ func (a *app) personKey(dir string) (consumer.HashKey, string, error) {
 
 // checkKey refuses a key that is not the database's: under it nobody would be found.
 func checkKey(ctx context.Context, st *store.Store, fingerprint string) error {
-	streams, err := st.Streams(ctx)
+	incarnations, err := st.Incarnations(ctx)
 	if err != nil {
 		return err
 	}
-	for _, s := range streams {
+	for _, s := range incarnations {
 		if s.KeyFingerprint != fingerprint {
 			return fmt.Errorf("the hash key's fingerprint is %s, the people of this database are hashed under key %s: with another key nobody would be found; use that key",
 				fingerprint, s.KeyFingerprint)

@@ -18,25 +18,25 @@ import (
 	"github.com/overreach/overreach/store"
 )
 
-// history is usage of many leaves over many days, as ingest would have written it
+// history is usage of many usage keys over many days, as ingest would have written it
 // of a topic that is no longer read.
 type history struct {
 	partners, days int
-	dense          int // partners with one leaf that touches thousands of people each day
+	dense          int // partners with one usage key that touches thousands of people each day
 }
 
-// Each partner has ten leaves, which have few events a day.
+// Each partner has ten usage keys, which have few events a day.
 const (
-	leavesAPartner = 10
-	eventsADay     = 4
-	peopleADay     = 2160 // of a dense leaf: three every two minutes
+	usageKeysAPartner = 10
+	eventsADay        = 4
+	peopleADay        = 2160 // of a dense usage key: three every two minutes
 )
 
 func (h history) partner(n int) string { return fmt.Sprintf("partner-%04d", n) }
 
-func (h history) leaf(n int) schema.Leaf {
-	return schema.Leaf{
-		Partner: h.partner(n / leavesAPartner), App: fmt.Sprintf("app-%d", n%5), Capability: []string{"friends", "profile"}[n/5%2], Action: schema.Read,
+func (h history) usageKey(n int) schema.UsageKey {
+	return schema.UsageKey{
+		Partner: h.partner(n / usageKeysAPartner), App: fmt.Sprintf("app-%d", n%5), Capability: []string{"friends", "profile"}[n/5%2], Action: schema.Read,
 	}
 }
 
@@ -67,10 +67,10 @@ func (h history) write(t *testing.T, cfg store.Config) {
 		var rows schema.UsageRows
 		minutes := map[uint32]bool{}
 		events := 0
-		for n := range h.partners * leavesAPartner {
-			leaf := h.leaf(n)
+		for n := range h.partners * usageKeysAPartner {
+			usageKey := h.usageKey(n)
 			people := map[int64][]uint64{} // by minute
-			if n%leavesAPartner == 0 && n/leavesAPartner < h.dense {
+			if n%usageKeysAPartner == 0 && n/usageKeysAPartner < h.dense {
 				for i := range peopleADay {
 					minute := day.Second() + int64(i/3*2)*60
 					people[minute] = append(people[minute], random.Uint64())
@@ -83,10 +83,10 @@ func (h history) write(t *testing.T, cfg store.Config) {
 			for minute := range people {
 				minutes[uint32(minute/60)] = true //nolint:gosec // of this century
 			}
-			events += addUsageOf(&rows, leaf, people)
+			events += addUsageOf(&rows, usageKey, people)
 		}
 		m := schema.Marker{
-			Range:   schema.Range{Partition: schema.Partition{Stream: "history/access@1"}, From: at, To: at + int64(events), Pinned: today},
+			Range:   schema.Range{Partition: schema.Partition{Incarnation: "history/access@1"}, From: at, To: at + int64(events), Pinned: today},
 			Records: uint64(events), Events: uint64(events), FirstEvent: day.Second() * 1000, LastEvent: (day+1).Second()*1000 - 1,
 			Minutes: slices.Sorted(maps.Keys(minutes)),
 		}
@@ -97,8 +97,8 @@ func (h history) write(t *testing.T, cfg store.Config) {
 	}
 }
 
-// addUsageOf adds what a leaf did in the minutes of a day: minutes, hours and the day.
-func addUsageOf(rows *schema.UsageRows, leaf schema.Leaf, people map[int64][]uint64) (events int) {
+// addUsageOf adds what a usage key did in the minutes of a day: minutes, hours and the day.
+func addUsageOf(rows *schema.UsageRows, usageKey schema.UsageKey, people map[int64][]uint64) (events int) {
 	for _, r := range []schema.Resolution{schema.Minute, schema.Hourly, schema.Daily} {
 		buckets := map[int64][]uint64{}
 		for minute, some := range people {
@@ -112,8 +112,8 @@ func addUsageOf(rows *schema.UsageRows, leaf schema.Leaf, people map[int64][]uin
 			}
 			n := len(buckets[bucket])
 			rows.Resolution, rows.Bucket = append(rows.Resolution, r), append(rows.Bucket, bucket)
-			rows.Partner, rows.App = append(rows.Partner, leaf.Partner), append(rows.App, leaf.App)
-			rows.Capability, rows.Action = append(rows.Capability, leaf.Capability), append(rows.Action, leaf.Action)
+			rows.Partner, rows.App = append(rows.Partner, usageKey.Partner), append(rows.App, usageKey.App)
+			rows.Capability, rows.Action = append(rows.Capability, usageKey.Capability), append(rows.Action, usageKey.Action)
 			rows.Accesses, rows.Attempts = append(rows.Accesses, uint64(n)), append(rows.Attempts, 0)
 			rows.Records, rows.Bytes = append(rows.Records, uint64(n)), append(rows.Bytes, 0)
 			rows.FirstAccess, rows.LastAccess = append(rows.FirstAccess, bucket*1000), append(rows.LastAccess, (bucket+r.Seconds())*1000-1)
@@ -128,7 +128,7 @@ func addUsageOf(rows *schema.UsageRows, leaf schema.Leaf, people map[int64][]uin
 	return events
 }
 
-// steady sends events of all leaves in turn at a rate, until the function that it
+// steady sends events of all usage keys in turn at a rate, until the function that it
 // returns is called.
 func (w *loaded) steady(h history, partitions int32, perSecond int) (stop func()) {
 	w.t.Helper()
@@ -144,9 +144,9 @@ func (w *loaded) steady(h history, partitions int32, perSecond int) (stop func()
 		began := time.Now()
 		for n := 0; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
 			for ; n < int(time.Since(began).Seconds()*float64(perSecond)); n++ {
-				leaf := h.leaf(n % (h.partners * leavesAPartner))
+				usageKey := h.usageKey(n % (h.partners * usageKeysAPartner))
 				value := fmt.Appendf(nil, `{"time":%q,"partner":%q,"app":%q,"capability":%q,"action":"read","subject":"user:%d"}`,
-					time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), leaf.Partner, leaf.App, leaf.Capability, random.IntN(1_000_000))
+					time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), usageKey.Partner, usageKey.App, usageKey.Capability, random.IntN(1_000_000))
 				client.Produce(ctx, &kgo.Record{Topic: wholeTopic, Partition: int32(n) % partitions, Value: value}, nil)
 			}
 		}

@@ -27,7 +27,7 @@ func (s *servers) rounds() int {
 // before it.
 func (s *servers) scored() bool {
 	s.t.Helper()
-	rows, err := s.ask("SELECT count() > 0 AND min(toUnixTimestamp(watermark)) > 0 FROM judged FINAL WHERE tier IN ('closed hour', 'closed day')")
+	rows, err := s.ask("SELECT count() > 0 AND min(toUnixTimestamp(watermark)) > 0 FROM judged FINAL WHERE cadence IN ('closed hour', 'closed day')")
 	return err == nil && rows[0] == "1"
 }
 
@@ -52,7 +52,7 @@ func TestMemoryGrowsNeitherWithPartnersNorWithDays(t *testing.T) {
 	for i, h := range []history{
 		{partners: 1000, days: 30}, {partners: 1000, days: 15}, {partners: 1000, days: 60}, {partners: 500, days: 30}, {partners: 2000, days: 30},
 	} {
-		t.Run(fmt.Sprintf("%d leaves and %d days", h.partners*leavesAPartner, h.days), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d usage keys and %d days", h.partners*usageKeysAPartner, h.days), func(t *testing.T) {
 			w := startLoaded(t, partitions)
 			w.write("registry.yaml", h.registry())
 			w.migrate()
@@ -66,7 +66,7 @@ func TestMemoryGrowsNeitherWithPartnersNorWithDays(t *testing.T) {
 				p := w.start(changes...)
 				first := time.Now()
 				p.within(5*time.Minute, "all is judged once", func() bool {
-					rows, err := w.ask("SELECT count() FROM judged FINAL WHERE stream = 'history/access@1' AND tier IN ('minute', 'hour', 'day') AND toUnixTimestamp(watermark) > 0 AND to_offset = (SELECT max(to_offset) FROM coverage WHERE stream = 'history/access@1')")
+					rows, err := w.ask("SELECT count() FROM judged FINAL WHERE incarnation = 'history/access@1' AND cadence IN ('minute', 'hour', 'day') AND toUnixTimestamp(watermark) > 0 AND to_offset = (SELECT max(to_offset) FROM coverage WHERE incarnation = 'history/access@1')")
 					return err == nil && rows[0] == "768" && w.rounds() > 0
 				})
 				t.Logf("judged once after %s", time.Since(first).Round(time.Second))
@@ -81,9 +81,9 @@ func TestMemoryGrowsNeitherWithPartnersNorWithDays(t *testing.T) {
 				return used, rounds, now, peak
 			}
 			used, rounds, now, peak := measure()
-			t.Logf("%d leaves of %d partners, %d days, %d events a second: resident %d MB, at most %d MB; the engine used %s in a minute with %d rounds",
-				h.partners*leavesAPartner, h.partners, h.days, rate, now>>20, peak>>20, used.Round(10*time.Millisecond), rounds)
-			if i == 0 { // the same with a round a minute: what is left is counting, and the slower tiers
+			t.Logf("%d usage keys of %d partners, %d days, %d events a second: resident %d MB, at most %d MB; the engine used %s in a minute with %d rounds",
+				h.partners*usageKeysAPartner, h.partners, h.days, rate, now>>20, peak>>20, used.Round(10*time.Millisecond), rounds)
+			if i == 0 { // the same with a round a minute: what is left is counting, and the slower cadences
 				rare, few, _, _ := measure("judge: {interval: 200ms}\n", "judge: {interval: 1m}\n")
 				t.Logf("%s in a minute with %d rounds: %s for each of the others", rare.Round(10*time.Millisecond), few,
 					((used - rare) / time.Duration(max(1, rounds-few))).Round(time.Millisecond))

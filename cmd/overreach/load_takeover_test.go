@@ -21,23 +21,23 @@ func TestATakeoverCountsWithinFiveSecondsAndHasJudgedWithinTen(t *testing.T) {
 	w.idle()
 	defer w.steady(h, partitions, rate)()
 
-	// counted is how far each partition is counted; judged is that every tier of
+	// counted is how far each partition is counted; judged is that every cadence of
 	// every slot has judged so far.
 	counted := func() map[string]string {
 		to := map[string]string{}
-		for _, row := range w.query("SELECT partition, to_offset FROM coverage WHERE stream LIKE '%/" + wholeTopic + "@1' AND stream NOT LIKE 'history/%'") {
+		for _, row := range w.query("SELECT partition, to_offset FROM coverage WHERE incarnation LIKE '%/" + wholeTopic + "@1' AND incarnation NOT LIKE 'history/%'") {
 			if partition, offset, ok := strings.Cut(row, "\t"); ok {
 				to[partition] = offset
 			}
 		}
 		return to
 	}
-	judged := func(to map[string]string, tiers string, n int) bool {
+	judged := func(to map[string]string, cadences string, n int) bool {
 		var reached []string
 		for partition, offset := range to {
 			reached = append(reached, fmt.Sprintf("(partition = %s AND to_offset >= %s)", partition, offset))
 		}
-		rows, err := w.ask("SELECT count() FROM judged FINAL WHERE stream NOT LIKE 'history/%' AND tier IN (" + tiers + ") AND (" + strings.Join(reached, " OR ") + ")")
+		rows, err := w.ask("SELECT count() FROM judged FINAL WHERE incarnation NOT LIKE 'history/%' AND cadence IN (" + cadences + ") AND (" + strings.Join(reached, " OR ") + ")")
 		return err == nil && rows[0] == fmt.Sprint(n*256*len(to))
 	}
 	p := w.start()
@@ -85,7 +85,7 @@ func TestATakeoverCountsWithinFiveSecondsAndHasJudgedWithinTen(t *testing.T) {
 			return tookBefore > 0 && tookAll > 0
 		})
 		engine, own = cpuOf(t, w.enginePID())-engine, cpuOf(t, p.process.Process.Pid)-own
-		t.Logf("%d: assigned %.1f s after the kill; every partition's first flush %.1f s later, what was counted before judged in every tier %.1f s later, the first flush judged too %.1f s later; processor time till then: engine %.1f s, overreach %.1f s",
+		t.Logf("%d: assigned %.1f s after the kill; every partition's first flush %.1f s later, what was counted before judged in every cadence %.1f s later, the first flush judged too %.1f s later; processor time till then: engine %.1f s, overreach %.1f s",
 			i+1, assigned.Sub(killed).Seconds(), first.Seconds(), tookBefore.Seconds(), tookAll.Seconds(), engine.Seconds(), own.Seconds())
 		flushed, before, all = append(flushed, first), append(before, tookBefore), append(all, tookAll)
 	}
@@ -95,7 +95,7 @@ func TestATakeoverCountsWithinFiveSecondsAndHasJudgedWithinTen(t *testing.T) {
 		limit time.Duration
 	}{
 		{"first flush of every partition", flushed, 5 * time.Second},
-		{"what was counted before is judged in every tier", before, 10 * time.Second},
+		{"what was counted before is judged in every cadence", before, 10 * time.Second},
 		{"the first flush is judged", all, 10 * time.Second},
 	} {
 		slices.Sort(m.took)

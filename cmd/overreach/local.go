@@ -119,11 +119,11 @@ func localKey(dir, given string) (string, error) {
 	return given, nil
 }
 
-// streamEnds turns the ends of a topic's partitions into those of its stream.
-func streamEnds(stream string, ends map[int]int64) map[schema.Partition]int64 {
+// incarnationEnds turns the ends of a topic's partitions into those of its incarnation.
+func incarnationEnds(incarnation string, ends map[int]int64) map[schema.Partition]int64 {
 	out := make(map[schema.Partition]int64, len(ends))
 	for p, end := range ends {
-		out[schema.Partition{Stream: stream, Partition: int32(p)}] = end //nolint:gosec // partitions are few
+		out[schema.Partition{Incarnation: incarnation, Partition: int32(p)}] = end //nolint:gosec // partitions are few
 	}
 	return out
 }

@@ -176,7 +176,7 @@ Results go to stdout; the log and errors go to stderr.`,
 		{"See it work:", []*cobra.Command{newDemoCommand(a)}},
 		{"Run it:", []*cobra.Command{
 			newRunCommand(a), newCheckCommand(a), newMigrateCommand(a), newRegistryCommand(a), newConfigCommand(a),
-			newStreamCommand(a), newSkipCommand(a), newAlertTestCommand(a), newHealthCommand(a),
+			newTopicCommand(a), newSkipCommand(a), newAlertTestCommand(a), newHealthCommand(a),
 		}},
 		{"Findings, and what people do about them:", []*cobra.Command{
 			newFindingsCommand(a), newAckCommand(a), newSilenceCommand(a), newResolveCommand(a), newVerdictCommand(a),

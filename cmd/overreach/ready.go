@@ -15,7 +15,7 @@ import (
 func (s *service) ready(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	if _, err := s.consumer.Streams(ctx); err != nil {
+	if _, err := s.consumer.Incarnations(ctx); err != nil {
 		return "", errors.New("no answer from Kafka yet")
 	}
 	if _, partitions := s.consumer.Owned(); partitions == 0 {

@@ -10,7 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/decode"
+	"github.com/overreach/overreach/schema/registry"
 	"github.com/overreach/overreach/store"
 )
 
@@ -65,13 +66,13 @@ rest on what is kept by minute and hour (retention.minutes, retention.hours).`,
 	localFlag(cmd, &f.dir)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.from, "from", nil, "read events from `FILE` (repeatable, - is standard input)")
-	flags.StringVar(&f.mapping, "mapping", "", "with --from: `MAPPING` that turns its lines into events: a file, or one that comes with overreach ("+strings.Join(schema.Mappings(), ", ")+")")
+	flags.StringVar(&f.mapping, "mapping", "", "with --from: `MAPPING` that turns its lines into events: a file, or one that comes with overreach ("+strings.Join(decode.Mappings(), ", ")+")")
 	flags.StringVar(&f.file, "out", "", "write to `FILE`, which must not exist (default: standard output)")
 	return cmd
 }
 
 func draftRegistry(ctx context.Context, a *app, f initFlags) error {
-	var seen []schema.Seen
+	var seen []registry.Seen
 	var err error
 	if len(f.from) > 0 {
 		seen, err = seenInFiles(ctx, a, f.from, f.mapping)
@@ -87,7 +88,7 @@ func draftRegistry(ctx context.Context, a *app, f initFlags) error {
 	if len(seen) == 0 {
 		return errors.New("no event was seen, so there is nothing to draft a registry from")
 	}
-	draft := schema.DraftRegistry(seen)
+	draft := registry.Draft(seen)
 	if f.file == "" {
 		_, err := a.stdout.Write(draft)
 		return err

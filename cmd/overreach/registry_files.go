@@ -9,21 +9,23 @@ import (
 
 	"github.com/dchest/siphash"
 
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/replay"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // seenInFiles sums up what partners did by files of events.
-func seenInFiles(ctx context.Context, a *app, files []string, mappingName string) ([]schema.Seen, error) {
-	var mapping *schema.Mapping
+func seenInFiles(ctx context.Context, a *app, files []string, mappingName string) ([]registry.Seen, error) {
+	var mapping *decode.Mapping
 	if mappingName != "" {
 		var err error
-		if mapping, err = schema.LoadMapping(mappingName); err != nil {
+		if mapping, err = decode.LoadMapping(mappingName); err != nil {
 			return nil, err
 		}
 	}
-	u := fileUsage{reader: schema.NewReader(mapping, schema.DefaultTimeLimits()), now: time.Now().UnixMilli(), minutes: map[minuteKey]*minuteCell{}}
+	u := fileUsage{reader: decode.NewReader(mapping, schema.DefaultTimeLimits()), now: time.Now().UnixMilli(), minutes: map[minuteKey]*minuteCell{}}
 	for _, file := range files {
 		if err := u.read(ctx, file); err != nil {
 			return nil, err
@@ -42,7 +44,7 @@ func seenInFiles(ctx context.Context, a *app, files []string, mappingName string
 // fileUsage is the usage that files tell of: people by minute for each scope of
 // each partner, kept in memory.
 type fileUsage struct {
-	reader  *schema.Reader
+	reader  *decode.Reader
 	now     int64 // stands for the records' Kafka time, milliseconds since 1970
 	minutes map[minuteKey]*minuteCell
 
@@ -145,8 +147,8 @@ func (u *fileUsage) rollUp() {
 	for k, people := range sums {
 		at := cellsKey{k.partner, k.Resolution}
 		u.cells[at] = append(u.cells[at], schema.UsageCell{
-			Leaf:   schema.Leaf{Partner: k.partner, Capability: k.capability, Action: k.action},
-			Bucket: k.minute * 60, Subjects: people.MarshalAppend(nil),
+			UsageKey: schema.UsageKey{Partner: k.partner, Capability: k.capability, Action: k.action},
+			Bucket:   k.minute * 60, Subjects: people.MarshalAppend(nil),
 		})
 	}
 }

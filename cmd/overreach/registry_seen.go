@@ -8,6 +8,7 @@ import (
 
 	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // usageReader reads usage, as the store does.
@@ -16,7 +17,7 @@ type usageReader interface {
 }
 
 // seenBy sums up what every partner did, for a draft of a registry.
-func seenBy(ctx context.Context, from usageReader) ([]schema.Seen, error) {
+func seenBy(ctx context.Context, from usageReader) ([]registry.Seen, error) {
 	days, err := from.Usage(ctx, schema.UsageQuery{
 		Resolution: schema.Daily, To: 1 << 32, ByCapability: true, ByAction: true, ByBucket: true,
 	})
@@ -26,7 +27,7 @@ func seenBy(ctx context.Context, from usageReader) ([]schema.Seen, error) {
 	slices.SortStableFunc(days, func(a, b schema.UsageCell) int {
 		return cmp.Or(cmp.Compare(a.Partner, b.Partner), cmp.Compare(a.Bucket, b.Bucket))
 	})
-	var all []schema.Seen
+	var all []registry.Seen
 	for len(days) > 0 {
 		partner := days[0].Partner
 		n := 0
@@ -44,15 +45,15 @@ func seenBy(ctx context.Context, from usageReader) ([]schema.Seen, error) {
 
 // seenOf sums up what one partner did: a row for each scope, one for each
 // capability and one for all. days are its own, in the order of time.
-func seenOf(ctx context.Context, from usageReader, days []schema.UsageCell) ([]schema.Seen, error) {
+func seenOf(ctx context.Context, from usageReader, days []schema.UsageCell) ([]registry.Seen, error) {
 	partner := days[0].Partner
-	rows := map[usedScope]*schema.Seen{}
+	rows := map[usedScope]*registry.Seen{}
 	for _, d := range days {
 		day := schema.DayOfSecond(d.Bucket)
 		for _, s := range scopesOf(d) {
 			row := rows[s]
 			if row == nil {
-				row = &schema.Seen{Partner: partner, Capability: s.capability, Action: s.action,
+				row = &registry.Seen{Partner: partner, Capability: s.capability, Action: s.action,
 					People: map[schema.Window]uint64{}, First: day}
 				rows[s] = row
 			}
@@ -78,11 +79,11 @@ func seenOf(ctx context.Context, from usageReader, days []schema.UsageCell) ([]s
 			}
 		}
 	}
-	var seen []schema.Seen
+	var seen []registry.Seen
 	for _, row := range rows {
 		seen = append(seen, *row)
 	}
-	slices.SortFunc(seen, func(a, b schema.Seen) int {
+	slices.SortFunc(seen, func(a, b registry.Seen) int {
 		return cmp.Or(cmp.Compare(a.Capability, b.Capability), cmp.Compare(a.Action, b.Action))
 	})
 	return seen, nil
@@ -123,7 +124,7 @@ func readSpans(w schema.Window, first, last schema.Day) []readSpan {
 
 // raisePeaks raises the people of each row to the most in any window that ends
 // in the span.
-func raisePeaks(rows map[usedScope]*schema.Seen, w schema.Window, span readSpan, cells []schema.UsageCell) error {
+func raisePeaks(rows map[usedScope]*registry.Seen, w schema.Window, span readSpan, cells []schema.UsageCell) error {
 	step := w.Step().Seconds()
 	start := span.from - span.lead
 	states := map[usedScope]map[int][][]byte{}

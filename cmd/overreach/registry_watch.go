@@ -11,7 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 	"github.com/overreach/overreach/store"
 )
 
@@ -32,7 +32,7 @@ type watchedRegistry struct {
 }
 
 type registryVersion struct {
-	registry *schema.Registry
+	registry *registry.Registry
 	ordinal  uint32
 }
 
@@ -40,24 +40,24 @@ type registryVersion struct {
 // is a registry of nobody.
 func openRegistry(ctx context.Context, file string, st *store.Store, log zerolog.Logger) (*watchedRegistry, error) {
 	w := &watchedRegistry{file: file, store: st, log: log}
-	registry := &schema.Registry{}
+	reg := &registry.Registry{}
 	if file != "" {
 		text, err := os.ReadFile(file) //nolint:gosec // the operator names it
 		if err != nil {
 			return nil, fmt.Errorf("reading the registry: %w", err)
 		}
 		w.text = string(text)
-		if registry, err = schema.ParseRegistry(file, text); err != nil {
+		if reg, err = registry.Parse(file, text); err != nil {
 			return nil, err
 		}
 	}
-	if err := w.take(ctx, registry); err != nil {
+	if err := w.take(ctx, reg); err != nil {
 		return nil, err
 	}
 	return w, nil
 }
 
-func (w *watchedRegistry) take(ctx context.Context, r *schema.Registry) error {
+func (w *watchedRegistry) take(ctx context.Context, r *registry.Registry) error {
 	ordinal, err := w.store.SaveRegistry(ctx, r, r.Canonical())
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (w *watchedRegistry) take(ctx context.Context, r *schema.Registry) error {
 }
 
 // current implements judge.Registry.
-func (w *watchedRegistry) current() (*schema.Registry, uint32) {
+func (w *watchedRegistry) current() (*registry.Registry, uint32) {
 	v := w.now.Load()
 	return v.registry, v.ordinal
 }
@@ -110,7 +110,7 @@ func (w *watchedRegistry) reload(ctx context.Context, asked bool) {
 		return
 	}
 	w.text = string(text)
-	registry, err := schema.ParseRegistry(w.file, text)
+	registry, err := registry.Parse(w.file, text)
 	if err != nil {
 		w.log.Warn().Err(err).Msg("the new registry is refused; the old one stays in force")
 		return

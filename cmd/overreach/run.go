@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/decode"
 )
 
 // runFlags are the flags of `run`.
@@ -67,7 +67,7 @@ refuses.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.local, "local", "", "run on one machine, without servers, keeping everything in `DIR`")
 	flags.StringSliceVar(&f.from, "from", nil, "with --local: replay `FILE` (repeatable, - for standard input), then end")
-	flags.StringVar(&f.mapping, "mapping", "", "with --local: `MAPPING` that turns the records into events: a file, or one that comes with overreach ("+strings.Join(schema.Mappings(), ", ")+")")
+	flags.StringVar(&f.mapping, "mapping", "", "with --local: `MAPPING` that turns the records into events: a file, or one that comes with overreach ("+strings.Join(decode.Mappings(), ", ")+")")
 	flags.StringVar(&f.registry, "registry", "", "registry `FILE`; with --local the default is DIR/registry.yaml where it exists")
 	flags.StringVar(&f.listen, "listen", "", "`ADDRESS` of health checks and metrics, host:port; empty: what the configuration says, or nowhere with --local")
 	flags.BoolVar(&f.migrate, "migrate", false, "bring ClickHouse's tables up to date first; an empty database always is")

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/replay"
-	"github.com/overreach/overreach/schema"
 	"github.com/overreach/overreach/store"
 )
 
@@ -25,9 +25,9 @@ func runFiles(ctx context.Context, a *app, l *local, s *service, plan *filePlan,
 		a.log.Info().Msg("the run that counted it ended before all was judged; it is judged now")
 	}
 	err := s.run(ctx, func(ctx context.Context) error {
-		err := s.replayed(ctx, l, func(ctx context.Context, stream string, to replay.Config) (replay.Result, error) {
+		err := s.replayed(ctx, l, func(ctx context.Context, incarnation string, to replay.Config) (replay.Result, error) {
 			to.Stripes = &stripes
-			sent, err := plan.send(ctx, l.store, stream, to)
+			sent, err := plan.send(ctx, l.store, incarnation, to)
 			where = sent.Places
 			return sent.Result, err
 		})
@@ -75,7 +75,7 @@ func (p *filePlan) nothing(f runFlags) error {
 	for _, file := range p.files {
 		names, sample = append(names, file.Name), file.Name
 	}
-	hint := "records that are not in overreach's own JSON need --mapping: a file, or one of " + strings.Join(schema.Mappings(), ", ")
+	hint := "records that are not in overreach's own JSON need --mapping: a file, or one of " + strings.Join(decode.Mappings(), ", ")
 	if f.mapping != "" {
 		sample += " --mapping " + f.mapping
 		hint = "does the mapping " + f.mapping + " fit them?"
@@ -109,11 +109,11 @@ func (p *filePlan) places(stripes replay.Stripes, where *replay.Places) places {
 }
 
 // send records what is to be sent, and sends it.
-func (p *filePlan) send(ctx context.Context, st *store.Store, stream string, to replay.Config) (replay.Sent, error) {
+func (p *filePlan) send(ctx context.Context, st *store.Store, incarnation string, to replay.Config) (replay.Sent, error) {
 	var parts []replay.Part
 	for i := range p.files {
 		f := &p.files[i]
-		f.Stream = stream
+		f.Incarnation = incarnation
 		parts = append(parts, replay.Part{File: f.Name, Only: sent(f), Records: int64(f.Records)}) //nolint:gosec // a number of records
 	}
 	for _, name := range p.pipes {

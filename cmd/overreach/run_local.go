@@ -12,6 +12,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/overreach/overreach/consumer"
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/judge"
 	"github.com/overreach/overreach/notify"
 	"github.com/overreach/overreach/replay"
@@ -144,7 +145,7 @@ func runLocal(ctx context.Context, a *app, f runFlags) (err error) {
 	}
 	topic := consumer.Topic{Name: localTopic}
 	if f.mapping != "" {
-		if topic.Mapping, err = schema.LoadMapping(f.mapping); err != nil {
+		if topic.Mapping, err = decode.LoadMapping(f.mapping); err != nil {
 			return err
 		}
 	}
@@ -214,8 +215,8 @@ func (l *local) earlier(ctx context.Context) (map[schema.Partition]int64, error)
 }
 
 // replayed sends lines to the embedded broker while it judges, waits until all
-// is counted, and judges to the end. send is told the stream that they become.
-func (s *service) replayed(ctx context.Context, l *local, send func(ctx context.Context, stream string, cfg replay.Config) (replay.Result, error)) error {
+// is counted, and judges to the end. send is told the incarnation that they become.
+func (s *service) replayed(ctx context.Context, l *local, send func(ctx context.Context, incarnation string, cfg replay.Config) (replay.Result, error)) error {
 	judging, stop := context.WithCancel(ctx)
 	judged := make(chan error, 1)
 	go func() { judged <- s.judge.Run(judging) }()
@@ -232,21 +233,21 @@ func (s *service) replayed(ctx context.Context, l *local, send func(ctx context.
 
 // counted sends lines and waits until all of them are counted. It returns where
 // they end.
-func (s *service) counted(ctx context.Context, l *local, send func(ctx context.Context, stream string, cfg replay.Config) (replay.Result, error)) (map[schema.Partition]int64, error) {
-	streams, err := s.consumer.Streams(ctx)
+func (s *service) counted(ctx context.Context, l *local, send func(ctx context.Context, incarnation string, cfg replay.Config) (replay.Result, error)) (map[schema.Partition]int64, error) {
+	incarnations, err := s.consumer.Incarnations(ctx)
 	if err != nil {
 		return nil, err
 	}
 	transport := &kafka.Transport{}
 	defer transport.CloseIdleConnections()
-	sent, err := send(ctx, streams[0].Name, replay.Config{
+	sent, err := send(ctx, incarnations[0].Name, replay.Config{
 		Client: &kafka.Client{Addr: kafka.TCP(l.broker.Addr()), Transport: transport}, Topic: localTopic,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.consumer.Drain()
-	ends := streamEnds(streams[0].Name, sent.Ends)
+	ends := incarnationEnds(incarnations[0].Name, sent.Ends)
 	for {
 		behind, err := s.behind(ctx, ends)
 		if err != nil || behind == 0 {

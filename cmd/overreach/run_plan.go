@@ -49,7 +49,7 @@ func findInputs(names []string) (inputs, error) {
 
 // filePlan is what a run counts of its files.
 type filePlan struct {
-	files []store.File // without their stream
+	files []store.File // without their incarnation
 	pipes []string     // behind the files, since nobody knows how many records they have
 	empty []string     // files without a record
 
@@ -158,28 +158,28 @@ type fileEntry struct {
 func newFileLedger(known []store.File, extents []schema.Marker) *fileLedger {
 	events := map[string]uint64{}
 	for _, e := range extents {
-		events[e.Stream] += e.Events
+		events[e.Incarnation] += e.Events
 	}
 	to := map[string]map[int32]int64{}
 	for _, e := range extents {
-		if events[e.Stream] == 0 {
+		if events[e.Incarnation] == 0 {
 			continue
 		}
-		if to[e.Stream] == nil {
-			to[e.Stream] = map[int32]int64{}
+		if to[e.Incarnation] == nil {
+			to[e.Incarnation] = map[int32]int64{}
 		}
-		to[e.Stream][e.Partition.Partition] = e.To
+		to[e.Incarnation][e.Partition.Partition] = e.To
 	}
 	l := &fileLedger{}
 	inRun := map[string]replay.Spans{} // by their numbers in the run
 	for _, f := range known {
-		counted, ok := inRun[f.Stream]
+		counted, ok := inRun[f.Incarnation]
 		if !ok {
 			stripes := replay.Stripes{Records: int64(f.Stripe), Partitions: int64(f.Partitions)} //nolint:gosec // small numbers
-			for partition, end := range to[f.Stream] {
+			for partition, end := range to[f.Incarnation] {
 				counted = counted.With(stripes.Below(partition, end)...)
 			}
-			inRun[f.Stream] = counted
+			inRun[f.Incarnation] = counted
 		}
 		l.entries = append(l.entries, fileEntry{f, countedOf(&f, counted)})
 	}
@@ -261,7 +261,7 @@ func (k *known) where(name string) string {
 	if k.as == nil {
 		return ""
 	}
-	if k.as.Stream == "" {
+	if k.as.Incarnation == "" {
 		return fmt.Sprintf(" in this run, as %s", k.as.Name)
 	}
 	text := " on " + k.as.Started.UTC().Format("2006-01-02 15:04 UTC")

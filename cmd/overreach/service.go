@@ -31,7 +31,7 @@ type serviceConfig struct {
 	alerts         notify.Config // without a receiver: nobody is told
 	keyFingerprint string
 	registryFile   string // empty: a registry of nobody
-	// earlier are, on one machine, the ends of the streams whose broker ended with
+	// earlier are, on one machine, the ends of the incarnations whose broker ended with
 	// its run: what is counted of them.
 	earlier map[schema.Partition]int64
 	listen  string // of health and metrics; empty: nowhere
@@ -59,7 +59,7 @@ func newService(ctx context.Context, cfg serviceConfig, st *store.Store, log zer
 	}
 	s := &service{cfg: cfg, log: log, store: st, registry: registry, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	cfg.consumer.Streams = s.streams
+	cfg.consumer.Incarnations = s.incarnations
 	told := cfg.consumer.Counted
 	cfg.consumer.Counted = func(c consumer.Counted) {
 		s.tally.add(c)
@@ -82,20 +82,20 @@ func newService(ctx context.Context, cfg serviceConfig, st *store.Store, log zer
 	return s, nil
 }
 
-// streams implements consumer.Config.Streams: the tables say which life of a
+// incarnations implements consumer.Config.Incarnations: the tables say which incarnation of a
 // topic is in force, and whose it is to read.
-func (s *service) streams(ctx context.Context, now []consumer.Stream) ([]consumer.Stream, error) {
+func (s *service) incarnations(ctx context.Context, now []consumer.Incarnation) ([]consumer.Incarnation, error) {
 	inForce := slices.Clone(now)
 	for i, st := range now {
 		at := time.Now().UTC().Truncate(time.Millisecond)
-		// Before the stream is there, so before anything of it is counted: rows under a
+		// Before the incarnation is there, so before anything of it is counted: rows under a
 		// form of the id that nobody knows are never found.
 		subject, actor := s.cfg.consumer.Topics[i].Mapping.Normalisations(idHash(s.cfg.consumer.HashKey))
 		err := s.store.NoteNormalisations(ctx, st.Name, subject, actor, at)
-		var life store.Stream
+		var kept store.Incarnation
 		if err == nil {
-			life, err = s.store.OpenStream(ctx, store.Stream{
-				Name: st.Name, Cluster: st.Cluster, Topic: st.Topic, TopicID: st.TopicID, Epoch: st.Epoch, Partitions: st.Partitions,
+			kept, err = s.store.OpenIncarnation(ctx, store.Incarnation{
+				Name: st.Name, Cluster: st.Cluster, Topic: st.Topic, TopicID: st.TopicID, Number: st.Number, Partitions: st.Partitions,
 				Group: s.cfg.consumer.Group, KeyFingerprint: s.cfg.keyFingerprint, Backfill: st.Backfill, FirstSeen: at,
 			})
 		}
@@ -105,14 +105,14 @@ func (s *service) streams(ctx context.Context, now []consumer.Stream) ([]consume
 		if err != nil {
 			return nil, err
 		}
-		inForce[i] = lifeOf(st, life)
+		inForce[i] = asKnown(st, kept)
 	}
 	return inForce, nil
 }
 
-// lifeOf returns a stream as the tables know it.
-func lifeOf(st consumer.Stream, life store.Stream) consumer.Stream {
-	st.Name, st.TopicID, st.Epoch, st.Partitions = life.Name, life.TopicID, life.Epoch, life.Partitions
+// asKnown returns an incarnation as the tables know it.
+func asKnown(st consumer.Incarnation, inForce store.Incarnation) consumer.Incarnation {
+	st.Name, st.TopicID, st.Number, st.Partitions = inForce.Name, inForce.TopicID, inForce.Number, inForce.Partitions
 	return st
 }
 
@@ -124,7 +124,7 @@ type kafkaLog struct {
 
 // Ends implements judge.Log: topics that are a backfill hold no watermark back.
 func (k kafkaLog) Ends(ctx context.Context) (map[schema.Partition]int64, error) {
-	streams, err := k.consumer.Streams(ctx)
+	incarnations, err := k.consumer.Incarnations(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (k kafkaLog) Ends(ctx context.Context) (map[schema.Partition]int64, error) 
 		return nil, err
 	}
 	for p := range ends {
-		backfill := slices.ContainsFunc(streams, func(s consumer.Stream) bool { return s.Name == p.Stream && s.Backfill })
+		backfill := slices.ContainsFunc(incarnations, func(s consumer.Incarnation) bool { return s.Name == p.Incarnation && s.Backfill })
 		if backfill {
 			delete(ends, p)
 		}

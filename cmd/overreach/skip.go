@@ -51,7 +51,7 @@ stops a partition can be skipped.`,
 			if err != nil {
 				return err
 			}
-			return a.withStreams(cmd.Context(), func(ctx context.Context, v *streamView) error {
+			return a.withTopics(cmd.Context(), func(ctx context.Context, v *topicView) error {
 				return v.skip(ctx, a, args[0][:slash], int32(partition), action)
 			})
 		},
@@ -61,13 +61,13 @@ stops a partition can be skipped.`,
 }
 
 // skip notes that a partition is to pass what it stands before.
-func (v *streamView) skip(ctx context.Context, a *app, topic string, partition int32, by schema.FindingAction) error {
-	_, life, err := v.life(topic)
+func (v *topicView) skip(ctx context.Context, a *app, topic string, partition int32, by schema.FindingAction) error {
+	_, inForce, err := v.inForce(topic)
 	if err != nil {
 		return err
 	}
 	at := slices.IndexFunc(v.standing, func(s consumer.Standing) bool {
-		return s.Partition == schema.Partition{Stream: life.Name, Partition: partition}
+		return s.Partition == schema.Partition{Incarnation: inForce.Name, Partition: partition}
 	})
 	if at < 0 {
 		return usagef("topic %s has no partition %d", topic, partition)
@@ -94,7 +94,7 @@ func (v *streamView) skip(ctx context.Context, a *app, topic string, partition i
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s offsets are passed within ten seconds by the instance that reads the partition, or once one does. Its log and overreach stream list say so; "+
+	_, err = fmt.Fprintf(a.stdout, "%s offsets are passed within ten seconds by the instance that reads the partition, or once one does. Its log and overreach topic list say so; "+
 		"the table coverage counts them as unreadable, and no zero that they may belong to is proof.\n", thousands(uint64(u.To-u.From))) //nolint:gosec // To lies behind From
 	return err
 }
@@ -107,5 +107,5 @@ func standsBefore(topic string, s consumer.Standing, after time.Duration) string
 		then = fmt.Sprintf("it passes them by itself once an instance has stood there for %s", after)
 	}
 	return fmt.Sprintf("%s/%d stands still: %v; to pass them at once: overreach skip %s/%d --reason ...; %s",
-		s.Stream, s.Partition.Partition, s.Unreadable, topic, s.Partition.Partition, then)
+		s.Incarnation, s.Partition.Partition, s.Unreadable, topic, s.Partition.Partition, then)
 }

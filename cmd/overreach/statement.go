@@ -17,6 +17,7 @@ import (
 
 	"github.com/overreach/overreach/detectors/window"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 	"github.com/overreach/overreach/statement"
 	"github.com/overreach/overreach/store"
 )
@@ -303,5 +304,5 @@ func addDay(s *statement.Statement, days map[statementDay]*window.Sketch, people
 
 // hasRight reports whether the partner had the right to what a cell counted.
 func hasRight(s *statement.Statement, c schema.UsageCell) bool {
-	return s.Registry.Right(s.Partner, c.Capability, c.Action, schema.DayOfSecond(c.Bucket)).Status == schema.Allowed
+	return s.Registry.Right(s.Partner, c.Capability, c.Action, schema.DayOfSecond(c.Bucket)).Status == registry.Allowed
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 	"github.com/overreach/overreach/store"
 )
 
@@ -103,7 +104,7 @@ func showSubjects(ctx context.Context, a *app, st *store.Store, q asked, asJSON 
 
 // underGrants adds up the days of touches that fall under the same grant, in
 // the order of people, then with what was under none first.
-func underGrants(r *schema.Registry, q asked, touches []store.Touch) []touched {
+func underGrants(r *registry.Registry, q asked, touches []store.Touch) []touched {
 	trials := q.trialsByHash()
 	sums := map[touched]*schema.Counters{}
 	for _, t := range touches {
@@ -148,15 +149,15 @@ func wrongFirst(t touched) int {
 
 // grantOn returns the days and the purpose of the grant that allowed a touch on
 // its day, or none, and why.
-func grantOn(r *schema.Registry, t store.Touch) (grant, purpose, why string) {
+func grantOn(r *registry.Registry, t store.Touch) (grant, purpose, why string) {
 	right := r.Right(t.Partner, t.Capability, t.Action, t.Day)
 	switch right.Status {
-	case schema.Unregistered:
+	case registry.Unregistered:
 		return none, "", "the partner is not in the registry"
-	case schema.Never:
+	case registry.Never:
 		return none, "", "it was not granted until then"
-	case schema.Stale:
-		what := map[string]string{schema.CauseAgreement: "the agreement", schema.CauseGrant: "the grant", schema.CauseSunset: "the capability"}[right.Cause]
+	case registry.Stale:
+		what := map[string]string{registry.CauseAgreement: "the agreement", registry.CauseGrant: "the grant", registry.CauseSunset: "the capability"}[right.Cause]
 		return none, "", fmt.Sprintf("%s ended %s", what, right.Since-1)
 	}
 	partner := r.Partners[t.Partner]

@@ -36,7 +36,7 @@ func TestFindingsAreTheSameHoweverManyProcessesShareTheLog(t *testing.T) {
 				t.Logf("one of %d logged:\n%s", procs, p.stderr.String())
 			}
 		}
-		for _, difference := range append(w.log.differences(d.ask), tellingDifferences(d.ask)...) {
+		for _, difference := range append(w.log.differences(d.ask), changeDifferences(d.ask)...) {
 			t.Errorf("%d processes: %s", procs, difference)
 		}
 		for id, n := range d.hook.times() {

@@ -14,7 +14,7 @@ import (
 	"github.com/overreach/overreach/detectors/window"
 )
 
-// cellKey is a leaf in a bucket of one resolution.
+// cellKey is a usage key in a bucket of one resolution.
 type cellKey struct {
 	resolution                       string
 	bucket                           int64
@@ -235,18 +235,18 @@ func lineDifferences(what string, got, want []string) []string {
 	return all
 }
 
-// tellingDifferences compares what was told with the findings: each finding is
+// changeDifferences compares what was told with the findings: each finding is
 // told once as new, nothing is told twice, and the last telling is what is so.
-func tellingDifferences(ask func(string) ([]string, error)) []string {
+func changeDifferences(ask func(string) ([]string, error)) []string {
 	var all []string
 	for what, sql := range map[string]string{
 		"a finding that nobody was told of": "SELECT id, sentence FROM findings_log FINAL WHERE state != 'withdrawn' AND id NOT IN (SELECT id FROM finding_changes)",
 		"told as new more than once":        "SELECT id, count() FROM finding_changes WHERE change IN ('new', 'continued') GROUP BY id HAVING count() > 1",
-		"told twice running": `SELECT id, told, change, state, severity FROM (
-			SELECT id, told, change, state, severity, lagInFrame(state || severity) OVER (PARTITION BY id ORDER BY told, offsets ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before
+		"told twice running": `SELECT id, reported, change, state, severity FROM (
+			SELECT id, reported, change, state, severity, lagInFrame(state || severity) OVER (PARTITION BY id ORDER BY reported, offsets ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before
 			FROM finding_changes) WHERE state || severity = before`,
 		"what is open was last told otherwise": `SELECT f.id, f.severity, c.state FROM (SELECT id, severity FROM findings_log FINAL WHERE state = 'open') AS f
-			INNER JOIN (SELECT id, argMax(state, (told, offsets)) AS state FROM finding_changes GROUP BY id) AS c ON c.id = f.id WHERE c.state != 'open'`,
+			INNER JOIN (SELECT id, argMax(state, (reported, offsets)) AS state FROM finding_changes GROUP BY id) AS c ON c.id = f.id WHERE c.state != 'open'`,
 	} {
 		rows, err := ask(sql)
 		if err != nil {

@@ -34,7 +34,7 @@ func (d *database) waitsForNobody(tend func()) error {
 		return errors.Join(err, <-produced)
 	}
 	_, latest := d.log.ends()
-	judged := fmt.Sprintf("SELECT uniqExact(slot) FROM judged FINAL WHERE tier = 'minute' AND toUnixTimestamp(watermark) >= %d",
+	judged := fmt.Sprintf("SELECT uniqExact(slot) FROM judged FINAL WHERE cadence = 'minute' AND toUnixTimestamp(watermark) >= %d",
 		(latest/1000-int64(tortureLateness.Seconds()))/60*60)
 	last := ""
 	reached := holds(drainWithin, func() bool {

@@ -80,7 +80,7 @@ func TestNothingIsLostAndNothingIsTwiceWhateverDies(t *testing.T) {
 		}
 	}
 	all = append(all, w.log.differences(d.ask)...)
-	all = append(all, tellingDifferences(d.ask)...)
+	all = append(all, changeDifferences(d.ask)...)
 	all = append(all, m.unlikeUntouched()...)
 	all = append(all, m.failed...)
 	if *tortureKills >= len(m.points) {

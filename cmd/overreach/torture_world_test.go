@@ -210,7 +210,7 @@ func (p *instance) killed() bool {
 	return ok && s.Signaled() && s.Signal() == syscall.SIGKILL //nolint:misspell // the library spells it so
 }
 
-// drained waits until all of the log is counted, every tier of every slot has
+// drained waits until all of the log is counted, every cadence of every slot has
 // judged it to its end, and everybody was told. tend is called meanwhile.
 func (d *database) drained(within time.Duration, tend func()) error {
 	ends, latest := d.log.ends()
@@ -222,7 +222,7 @@ func (d *database) drained(within time.Duration, tend func()) error {
 	}
 	judged := fmt.Sprintf("SELECT count() FROM judged FINAL WHERE (partition, to_offset) IN (%s) AND toUnixTimestamp(watermark) >= %d",
 		strings.Join(to, ", "), latest/60_000*60)
-	want := fmt.Sprint(len(to) * 256 * len(schema.Tiers))
+	want := fmt.Sprint(len(to) * 256 * len(schema.Cadences))
 	last, deadline := "", time.Now().Add(within)
 	for time.Now().Before(deadline) {
 		tend()

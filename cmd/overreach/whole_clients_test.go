@@ -19,7 +19,7 @@ import (
 func TestAnHTTPClientReadsTheFindingsOfAFinishedRun(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	sample := filepath.Join("..", "..", "schema", "testdata", "github.ndjson")
+	sample := filepath.Join("..", "..", "decode", "testdata", "github.ndjson")
 	printed := run(t, "run", "--local", dir, "--mapping", "github", "--from", sample, "--json")
 	p := start(t, "clickhouse", dir, "--native", "127.0.0.1:0", "--http", "127.0.0.1:0")
 	p.until("it says how to connect", func() bool { return strings.Contains(p.stdout.String(), "Grafana ") })

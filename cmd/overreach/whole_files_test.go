@@ -108,9 +108,9 @@ func (r *localRun) sums(folder string) string {
 	r.t.Helper()
 	var all []string
 	for _, sql := range []string{
-		"SELECT partner, count(), uniqExact(stream, partition, offset, item), uniqExact(subject) FROM access_events GROUP BY ALL ORDER BY ALL",
+		"SELECT partner, count(), uniqExact(incarnation, partition, offset, item), uniqExact(subject) FROM access_events GROUP BY ALL ORDER BY ALL",
 		"SELECT resolution, partner, app, sum(accesses), uniqCombined64Merge(14)(subjects) FROM usage WHERE kind = 'usage' GROUP BY ALL ORDER BY ALL",
-		"SELECT reason, count(), uniqExact(stream, partition, offset, item) FROM rejects GROUP BY ALL ORDER BY ALL",
+		"SELECT reason, count(), uniqExact(incarnation, partition, offset, item) FROM rejects GROUP BY ALL ORDER BY ALL",
 		"SELECT sum(records), sum(events), sum(rejected), sum(missing) FROM coverage",
 		"SELECT id, state, people, accesses, first_seen, last_seen, sentence FROM findings ORDER BY id",
 	} {
@@ -197,7 +197,7 @@ func TestARunOfFilesThatIsInterruptedSaysHowToGoOn(t *testing.T) {
 	if next.logged(left) != 1 {
 		t.Errorf("it does not say %q", left)
 	}
-	if got := r.query("data", "SELECT count() AS n, uniqExact(stream, partition, offset, item) AS u FROM access_events"); got != fmt.Sprintf("n\tu\n%d\t%d\n", events, events) {
+	if got := r.query("data", "SELECT count() AS n, uniqExact(incarnation, partition, offset, item) AS u FROM access_events"); got != fmt.Sprintf("n\tu\n%d\t%d\n", events, events) {
 		t.Errorf("rows are %s", got)
 	}
 }

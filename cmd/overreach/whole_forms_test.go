@@ -46,7 +46,7 @@ func TestPeopleOfRealGitHubEventsAreFoundAndForgottenInWhateverFormTheyAreAskedF
 	defer func() { _ = f.Close() }() // it was only read
 	dir := t.TempDir()
 	mapping := filepath.Join(dir, "folds.yaml")
-	text := string(must(os.ReadFile(filepath.Join("..", "..", "schema", "mappings", "github.yaml"))))
+	text := string(must(os.ReadFile(filepath.Join("..", "..", "decode", "mappings", "github.yaml"))))
 	folds := strings.Replace(text, "    before: \"/\"\n", "    before: \"/\"\n    lower: true\n", 1)
 	if folds == text {
 		t.Fatal("the mapping has no step to put lower beside")

@@ -120,7 +120,7 @@ func must[T any](v T, err error) T {
 
 func TestASmallGitHubSampleIsCountedExactlyAndItsDraftedRegistryFindsNothing(t *testing.T) {
 	t.Parallel()
-	checkGitHub(t, filepath.Join("..", "..", "schema", "testdata", "github.ndjson"))
+	checkGitHub(t, filepath.Join("..", "..", "decode", "testdata", "github.ndjson"))
 }
 
 func TestRealGitHubEventsAreCountedExactlyAndTheirDraftedRegistryFindsNothing(t *testing.T) {

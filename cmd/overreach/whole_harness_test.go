@@ -395,7 +395,7 @@ func (s *servers) holdsOnce(n int) {
 		}
 	}
 	check("raw rows", "SELECT partner, count(), uniqExact(subject) FROM access_events GROUP BY partner ORDER BY partner")
-	check("records that have raw rows", "SELECT partner, uniqExact(stream, partition, offset, item), uniqExact(subject) FROM access_events GROUP BY partner ORDER BY partner")
+	check("records that have raw rows", "SELECT partner, uniqExact(incarnation, partition, offset, item), uniqExact(subject) FROM access_events GROUP BY partner ORDER BY partner")
 	for _, resolution := range []string{"minute", "hour", "day"} {
 		check("usage by "+resolution, "SELECT partner, sum(accesses), uniqCombined64Merge(14)(subjects) FROM usage WHERE kind = 'usage' AND resolution = '"+
 			resolution+"' GROUP BY partner ORDER BY partner")

@@ -60,10 +60,10 @@ const loadEnv = "OVERREACH_LOAD"
 
 func TestMemoryStaysUnderWhatCheckPrintsWhateverIsSent(t *testing.T) {
 	const chunk = 2000
-	// The slower tiers are waited for where it may take its time: they come each minute.
-	events, long, tiers := 30_000, patience, "'minute'"
+	// The slower cadences are waited for where it may take its time: they come each minute.
+	events, long, cadences := 30_000, patience, "'minute'"
 	if times, err := strconv.Atoi(os.Getenv(loadEnv)); err == nil {
-		events, long, tiers = events*times, long*time.Duration(times), "'minute', 'hour', 'day'"
+		events, long, cadences = events*times, long*time.Duration(times), "'minute', 'hour', 'day'"
 	}
 	program := released(t)
 	name := func(prefix string, n int) string { return fmt.Sprintf("%s%0200d", prefix, n) }
@@ -90,7 +90,7 @@ func TestMemoryStaysUnderWhatCheckPrintsWhateverIsSent(t *testing.T) {
 			}
 			p := startProgram(t, program, "run", "--log-format", "json", "--config", s.write("config.yaml", s.settings("max_age: 200ms", "max_age: 5s", "interval: 200ms", "interval: 200ms, max_unregistered: 50")))
 			began := time.Now()
-			p.within(long, "all is counted and judged", func() bool { return s.hasJudged(n, tiers) })
+			p.within(long, "all is counted and judged", func() bool { return s.hasJudged(n, cadences) })
 			peak, promised := p.peak(), s.promised(program)
 			t.Logf("%d events of %d bytes counted and judged in %s: at most %d MB of %d", n, size, time.Since(began).Round(time.Millisecond), peak>>20, promised>>20)
 			if peak > promised {
@@ -102,8 +102,8 @@ func TestMemoryStaysUnderWhatCheckPrintsWhateverIsSent(t *testing.T) {
 }
 
 // hasJudged reports whether so many records are counted, and all of them judged in
-// the tiers.
-func (s *servers) hasJudged(records int, tiers string) bool {
-	rows, err := s.ask("SELECT sum(records), (SELECT min(to_offset) FROM judged FINAL WHERE tier IN (" + tiers + ")) >= max(to_offset) FROM coverage")
+// the cadences.
+func (s *servers) hasJudged(records int, cadences string) bool {
+	rows, err := s.ask("SELECT sum(records), (SELECT min(to_offset) FROM judged FINAL WHERE cadence IN (" + cadences + ")) >= max(to_offset) FROM coverage")
 	return err == nil && slices.Equal(rows, []string{fmt.Sprintf("%d\t1", records)})
 }

@@ -240,7 +240,7 @@ func heldRows(r store.Relation, columns []store.Column, where string) string {
 		list = append(list, one)
 	}
 	final := ""
-	if r.Name == "usage" || r.Name == "judged" || r.Name == "findings_log" || r.Name == "streams" || r.Name == "schema_migrations" {
+	if r.Name == "usage" || r.Name == "judged" || r.Name == "findings_log" || r.Name == "incarnations" || r.Name == "schema_migrations" {
 		final = " FINAL"
 	}
 	condition := ""

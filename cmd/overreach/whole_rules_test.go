@@ -170,23 +170,23 @@ var sharedCases = []ruleCase{
 		},
 	},
 	{
-		state: "a partition whose markers have expired, within the minute in which the tiers wait for them",
-		fires: []string{"OverreachTierStandsStill"},
+		state: "a partition whose markers have expired, within the minute in which the cadences wait for them",
+		fires: []string{"OverreachCadenceStandsStill"},
 		cause: func(w *watched) {
-			w.query("INSERT INTO usage (kind, resolution, stream, partition, pinned, to_offset) VALUES ('month', 'none', 'elsewhere/old@0', 5, today(), 10)")
-			w.join().shows(`overreach_judge_unjudged_records{tier="minute"}`, 10)
+			w.query("INSERT INTO usage (kind, resolution, incarnation, partition, pinned, to_offset) VALUES ('month', 'none', 'elsewhere/old@0', 5, today(), 10)")
+			w.join().shows(`overreach_judge_unjudged_records{cadence="minute"}`, 10)
 		},
 		mend: func(w *watched) {
 			w.stop()
-			w.query("ALTER TABLE usage DELETE WHERE stream = 'elsewhere/old@0' SETTINGS mutations_sync = 2")
+			w.query("ALTER TABLE usage DELETE WHERE incarnation = 'elsewhere/old@0' SETTINGS mutations_sync = 2")
 		},
 	},
 	{
 		state: "a partition that stood for as long as the watermark waits, before the instance was started",
 		fires: []string{"OverreachPartitionLeftOut"},
 		cause: func(w *watched) {
-			w.query("INSERT INTO watermark_stalls (stream, partition, latest, to_offset, backlog, stood, left_out) " +
-				"SELECT stream, partition, assumeNotNull(last_event), to_offset, 0, 600, true FROM coverage WHERE partition = 1 AND isNotNull(last_event)")
+			w.query("INSERT INTO watermark_stalls (incarnation, partition, latest, to_offset, backlog, stood, left_out) " +
+				"SELECT incarnation, partition, assumeNotNull(last_event), to_offset, 0, 600, true FROM coverage WHERE partition = 1 AND isNotNull(last_event)")
 			w.join().shows(`overreach_judge_partition_left_out{partition="1",topic="access"}`, 1)
 		},
 		mend: func(w *watched) {

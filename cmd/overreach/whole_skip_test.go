@@ -53,16 +53,16 @@ func TestAPartitionThatCannotBeReadIsSaidEverywhereAndSkippedByCommand(t *testin
 		status, why := s.get("/readyz")
 		return status == 503 && strings.Contains(why, "stands before records that cannot be decoded (bad_crc) at offset 40; `overreach skip access/0 --reason ...` passes them")
 	})
-	says(t, s.stream("list"), "stands still", "what Kafka holds from offset 40 to 60 cannot be decoded (bad_crc)", "overreach skip access/0 --reason", "once an instance has stood there for 1h0m0s")
+	says(t, s.topic("list"), "stands still", "what Kafka holds from offset 40 to 60 cannot be decoded (bad_crc)", "overreach skip access/0 --reason", "once an instance has stood there for 1h0m0s")
 
 	skip := func(args ...string) *program {
-		return start(t, append([]string{"skip", "--config", s.write("stream.yaml", s.settings())}, args...)...)
+		return start(t, append([]string{"skip", "--config", s.write("topic.yaml", s.settings())}, args...)...)
 	}
 	skip("access/1", "--reason", "why not").refuses("access/1 does not stand before records that cannot be decoded, so there is nothing to skip: it is counted up to offset 30")
 	skip("access/7", "--reason", "why not").refuses("topic access has no partition 7")
 	skip("access/0").refuses("--reason is missing")
 	skip("access", "--reason", "why not").refuses("expected TOPIC/PARTITION")
-	out := run(t, "skip", "--config", s.write("stream.yaml", s.settings()), "access/0", "--reason", "the disk is lost")
+	out := run(t, "skip", "--config", s.write("topic.yaml", s.settings()), "access/0", "--reason", "the disk is lost")
 	says(t, out, "access/0: what Kafka holds from offset 40 to 60 cannot be decoded (bad_crc)", "20 offsets are passed within ten seconds")
 	s.counted(p, 110)
 	p.awaits(1, "passing records that cannot be decoded")
@@ -78,7 +78,7 @@ func TestAPartitionThatCannotBeReadIsSaidEverywhereAndSkippedByCommand(t *testin
 	p.until("the findings that it touches say so", func() bool {
 		return s.query("SELECT count(), countIf(complete) FROM findings WHERE detector = 'unregistered_partner'")[0] == "3\t0"
 	})
-	config := s.write("stream.yaml", s.settings())
+	config := s.write("topic.yaml", s.settings())
 	says(t, run(t, "grants", "--config", config), "0 missing, 20 unreadable; 0 items rejected")
 	exports(`overreach_partition_unreadable{partition="0",topic="access"} 0`, `overreach_unreadable_records_total{topic="access"} 20`, `overreach_lag_records{partition="0",topic="access"} 0`)
 	skip("access/0", "--reason", "again").refuses("nothing to skip")

@@ -60,17 +60,17 @@ func (s *servers) makeTopic(name string, partitions int) {
 	}
 }
 
-// stream runs `overreach stream` with the settings and returns what it printed.
-func (s *servers) stream(args ...string) string {
+// topic runs `overreach topic` with the settings and returns what it printed.
+func (s *servers) topic(args ...string) string {
 	s.t.Helper()
-	return run(s.t, append([]string{"stream", "--config", s.write("stream.yaml", s.settings())}, args...)...)
+	return run(s.t, append([]string{"topic", "--config", s.write("topic.yaml", s.settings())}, args...)...)
 }
 
-// refusesStream fails unless `overreach stream` with changed settings is refused
+// refusesTopic fails unless `overreach topic` with changed settings is refused
 // with one line that holds the texts.
-func (s *servers) refusesStream(texts, changes []string, args ...string) {
+func (s *servers) refusesTopic(texts, changes []string, args ...string) {
 	s.t.Helper()
-	start(s.t, append([]string{"stream", "--config", s.write("stream.yaml", s.settings(changes...))}, args...)...).refuses(texts...)
+	start(s.t, append([]string{"topic", "--config", s.write("topic.yaml", s.settings(changes...))}, args...)...).refuses(texts...)
 }
 
 func says(t *testing.T, out string, texts ...string) {
@@ -84,21 +84,21 @@ func says(t *testing.T, out string, texts ...string) {
 
 func TestATopicThatIsMadeAgainStandsStillUntilItsNextLifeIsBegunWithoutARestart(t *testing.T) {
 	t.Parallel()
-	t.Run("on a broker in this process", func(t *testing.T) { livesAgain(t, startServers(t, 3)) })
+	t.Run("on a broker in this process", func(t *testing.T) { isReadAgain(t, startServers(t, 3)) })
 	t.Run("on an Apache Kafka", func(t *testing.T) {
 		k := kafkatest.Start(t, kafkatest.Options{Own: true}) // the topic's name is fixed
 		k.CreateTopic(wholeTopic, 3, nil)
-		livesAgain(t, startServersBeside(t, k.Addrs()[0]))
+		isReadAgain(t, startServersBeside(t, k.Addrs()[0]))
 	})
 }
 
-func livesAgain(t *testing.T, s *servers) {
+func isReadAgain(t *testing.T, s *servers) {
 	t.Helper()
 	s.produce(0, madeEvents(t, 0, 60)...)
 	s.produce(1, madeEvents(t, 60, 100)...) // nothing in the third
 	first, second := s.run(), s.run("listen: "+s.listen, "listen: off")
 	s.counted(first, 100)
-	s.refusesStream([]string{"no partition of", "stands still"}, nil, "new", wholeTopic)
+	s.refusesTopic([]string{"no partition of", "stands still"}, nil, "new", wholeTopic)
 	said := func(text string) int { return first.logged(text) + second.logged(text) }
 
 	s.makeAgain(3)
@@ -106,16 +106,16 @@ func livesAgain(t *testing.T, s *servers) {
 	s.produce(1, madeEvents(t, 180, 190)...)
 	s.produce(2, madeEvents(t, 190, 195)...)
 	first.until("all partitions stand still", func() bool { return said("it was deleted and made again") >= 3 })
-	says(t, s.stream("list"), "@1", "stands still: the topic is another one now: it was deleted and made again")
-	if n := said("this partition stands still; `overreach stream new` begins the next life"); n == 0 {
+	says(t, s.topic("list"), "@1", "stands still: the topic is another one now: it was deleted and made again")
+	if n := said("this partition stands still; `overreach topic new` begins the next incarnation"); n == 0 {
 		t.Error("the log does not say the way out")
 	}
 	s.counted(first, 100)
 
-	says(t, s.stream("new", wholeTopic), "/access@2 is in force: 3 partitions, from earliest on")
+	says(t, s.topic("new", wholeTopic), "/access@2 is in force: 3 partitions, from earliest on")
 	s.counted(first, 195)
 	s.holdsOnce(195)
-	out := s.stream("list")
+	out := s.topic("list")
 	says(t, out, "/access@2", "0 to 80", "/access@1 was read by overreach until ")
 	if strings.Contains(out, "stands still") {
 		t.Errorf("it says that something stands still:\n%s", out)
@@ -142,7 +142,7 @@ func TestATopicThatWasMadeAgainWhileNobodyReadIsNotedThoughTheGroupForgot(t *tes
 	s.produce(0, madeEvents(t, 50, 150)...)
 	p = s.run()
 	p.awaits(1, "it was deleted and made again")
-	s.stream("new", wholeTopic)
+	s.topic("new", wholeTopic)
 	s.counted(p, 150)
 	p.stop()
 	s.holdsOnce(150)
@@ -169,13 +169,13 @@ func TestALogThatWasCutOffBelowWhatWasCountedStandsStillUntilSomebodySaysWhereTo
 	s.counted(p, 50)
 	p.stop()
 	// The broker cannot cut its log off, so the tables have counted more than it holds.
-	stream := s.query("SELECT stream FROM streams")[0]
+	incarnation := s.query("SELECT incarnation FROM incarnations")[0]
 	st, err := store.Open(t.Context(), s.clickhouse)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = st.Close() }() // it wrote what it had to
-	cut := schema.Marker{Range: schema.Range{Partition: schema.Partition{Stream: stream}, From: 50, To: 70, Pinned: schema.DayOf(time.Now())}}
+	cut := schema.Marker{Range: schema.Range{Partition: schema.Partition{Incarnation: incarnation}, From: 50, To: 70, Pinned: schema.DayOf(time.Now())}}
 	if err := st.InsertUsage(t.Context(), cut, &schema.UsageRows{}); err != nil {
 		t.Fatal(err)
 	}
@@ -184,9 +184,9 @@ func TestALogThatWasCutOffBelowWhatWasCountedStandsStillUntilSomebodySaysWhereTo
 	p.awaits(1, "offsets up to 70 have been read, but the log ends at 50")
 	s.produce(1, madeEvents(t, 50, 60)...) // the other partition goes on meanwhile
 	s.counted(p, 60)
-	s.refusesStream([]string{"its log may have been cut off", "--start"}, nil, "new", wholeTopic)
-	says(t, s.stream("new", wholeTopic, "--start", "latest"), "/access@2 is in force: 2 partitions, from latest on")
-	p.awaits(1, "the life of a topic has changed")
+	s.refusesTopic([]string{"its log may have been cut off", "--start"}, nil, "new", wholeTopic)
+	says(t, s.topic("new", wholeTopic, "--start", "latest"), "/access@2 is in force: 2 partitions, from latest on")
+	p.awaits(1, "the incarnation of a topic has changed")
 	s.produce(0, madeEvents(t, 60, 80)...)
 	s.counted(p, 80)
 	p.stop()
@@ -201,9 +201,9 @@ func TestAnotherGroupIsRefusedUntilItTakesTheTopic(t *testing.T) {
 	p := s.run()
 	s.counted(p, 90)
 	other := []string{"group: overreach", "group: another", "listen: " + s.listen, "listen: off"}
-	s.run(other...).refuses("is read by group overreach", "group another would count all of it again", "overreach stream take access")
-	s.refusesStream([]string{"group overreach has 1 members", "stop its instances first"}, other, "take", wholeTopic)
-	s.refusesStream([]string{"nowhere", "names access"}, other, "take", "nowhere")
+	s.run(other...).refuses("is read by group overreach", "group another would count all of it again", "overreach topic take access")
+	s.refusesTopic([]string{"group overreach has 1 members", "stop its instances first"}, other, "take", wholeTopic)
+	s.refusesTopic([]string{"nowhere", "names access"}, other, "take", "nowhere")
 	p.stop()
 
 	committed := func(group string) string {
@@ -219,13 +219,13 @@ func TestAnotherGroupIsRefusedUntilItTakesTheTopic(t *testing.T) {
 		slices.Sort(all)
 		return strings.Join(all, "\n")
 	}
-	take := []string{"stream", "take", wholeTopic, "--config", s.write("stream.yaml", s.settings(other...))}
+	take := []string{"topic", "take", wholeTopic, "--config", s.write("topic.yaml", s.settings(other...))}
 	says(t, run(t, take...), "is read by group another from now on, no longer by overreach")
 	says(t, run(t, take...), "is read by group another already")
 	if of, by := committed("overreach"), committed("another"); of != by || !strings.Contains(of, "overreach/1 to=50") {
 		t.Errorf("the group that was left has committed\n%s\nthe one that took over\n%s", of, by)
 	}
-	s.run().refuses("is read by group another", "overreach stream take access")
+	s.run().refuses("is read by group another", "overreach topic take access")
 
 	s.produce(0, madeEvents(t, 90, 120)...)
 	p = s.run(other...)
@@ -245,15 +245,15 @@ func TestAnInstanceWhoseTopicWasTakenEndsWithOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = st.Close() }() // it wrote what it had to
-	streams, err := st.Streams(t.Context())
-	if err != nil || len(streams) != 1 {
-		t.Fatal(streams, err)
+	incarnations, err := st.Incarnations(t.Context())
+	if err != nil || len(incarnations) != 1 {
+		t.Fatal(incarnations, err)
 	}
-	streams[0].Group = "another"
-	if err := st.SaveStream(t.Context(), streams[0]); err != nil {
+	incarnations[0].Group = "another"
+	if err := st.SaveIncarnation(t.Context(), incarnations[0]); err != nil {
 		t.Fatal(err)
 	}
-	p.refuses("is read by group another", "overreach stream take access")
+	p.refuses("is read by group another", "overreach topic take access")
 }
 
 func TestOfTwoThatStartAtOnceOnAnEmptyDatabaseWithOtherKeysOneIsRefused(t *testing.T) {

@@ -72,7 +72,7 @@ func TestClocksTopicsAndLossesOfOthersLeaveAPartnersFindingsAlone(t *testing.T) 
 	}
 	p.until("the one has ended and the other has not", settled)
 	p.until("both are told so", func() bool { // which is written after the findings
-		rows, err := s.ask("SELECT partner, argMax(state, told) FROM finding_changes WHERE detector = 'stale_access' GROUP BY partner ORDER BY partner")
+		rows, err := s.ask("SELECT partner, argMax(state, reported) FROM finding_changes WHERE detector = 'stale_access' GROUP BY partner ORDER BY partner")
 		return err == nil && slices.Equal(rows, []string{"gone-by-now\tended", "still-there\topen"})
 	})
 	before, tellings := told(), s.query("SELECT count() FROM finding_changes WHERE detector = 'stale_access'")

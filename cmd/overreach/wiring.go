@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/overreach/overreach/consumer"
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/judge"
 	"github.com/overreach/overreach/schema"
 	"github.com/overreach/overreach/store"
@@ -167,7 +168,7 @@ func (c *Config) topics() ([]consumer.Topic, error) {
 	for _, t := range c.Kafka.Topics {
 		topic := consumer.Topic{Name: t.Topic, KeepRaw: t.KeepRaw, Backfill: t.Backfill}
 		if t.Mapping != "" {
-			mapping, err := schema.LoadMapping(string(t.Mapping))
+			mapping, err := decode.LoadMapping(string(t.Mapping))
 			if err != nil {
 				return nil, fmt.Errorf("topic %s: %w", t.Topic, err)
 			}

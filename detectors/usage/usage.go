@@ -102,12 +102,12 @@ const ReachDays = 28
 
 // Reach is whom one key touched on each closed day of a stretch of event time.
 type Reach struct {
-	schema.Leaf            // what it leaves empty is added up
-	Begin       schema.Day // the first
-	Accesses    []float64  // of the day
-	People      []float64  // touched on the day
-	Before      []float64  // touched in the ReachDays before; where fewer lie in the stretch, in these
-	New         []float64  // of People, those who are not of Before
+	schema.UsageKey            // what it leaves empty is added up
+	Begin           schema.Day // the first
+	Accesses        []float64  // of the day
+	People          []float64  // touched on the day
+	Before          []float64  // touched in the ReachDays before; where fewer lie in the stretch, in these
+	New             []float64  // of People, those who are not of Before
 }
 
 // Metric is what a series counts.
@@ -129,10 +129,10 @@ func (m Metric) String() string { return [...]string{"accesses", "people", "byte
 
 // Series is what one key did in each closed bucket of a stretch of event time.
 type Series struct {
-	schema.Leaf                    // what it leaves empty is added up; an action of 0 is all
-	Begin       int64              // start of the first bucket, seconds since 1970
-	Step        schema.Resolution  // width of the buckets
-	Values      [metrics][]float64 // by metric
+	schema.UsageKey                    // what it leaves empty is added up; an action of 0 is all
+	Begin           int64              // start of the first bucket, seconds since 1970
+	Step            schema.Resolution  // width of the buckets
+	Values          [metrics][]float64 // by metric
 }
 
 // Buckets returns how many buckets the series has.

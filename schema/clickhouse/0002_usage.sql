@@ -1,12 +1,12 @@
--- What partners did, added up, and what vouches for it.
+-- What partners did, added up, and the markers that vouch for it.
 
 CREATE TABLE IF NOT EXISTS usage
 (
-    kind       Enum8('usage' = 0, 'range' = 1, 'month' = 2) COMMENT 'usage: what a leaf did in a bucket; range: marker of one batch; month: the markers of a partition and month, merged',
+    kind       Enum8('usage' = 0, 'range' = 1, 'month' = 2) COMMENT 'usage: what a usage key did in a bucket; range: marker of one batch; month: the markers of a partition and month, merged',
     resolution Enum8('none' = 0, 'minute' = 1, 'hour' = 2, 'day' = 3) COMMENT 'Width of the bucket; none for markers',
     bucket     DateTime('UTC') COMMENT 'usage: start of the bucket of event time, UTC; month: first day of the month of the pin; range: 1970',
     slot       UInt8           COMMENT 'Low byte of FNV-1a (32 bit) of the partner: how judging is shared out; 0 for markers',
-    stream     String          COMMENT 'Life of a topic that it was read from: cluster/topic@epoch',
+    incarnation String          COMMENT 'Incarnation of a topic that it was read from: cluster/topic@number',
     partner    String          COMMENT 'The third party; empty for markers',
     capability String          COMMENT 'Part of the API; empty for markers',
     app        String          COMMENT 'One of the partner''s clients; empty where the events name none and for markers',
@@ -41,20 +41,23 @@ CREATE TABLE IF NOT EXISTS usage
     first_event  SimpleAggregateFunction(min, DateTime64(3, 'UTC')) DEFAULT '2200-01-01 00:00:00' COMMENT 'Markers: least event time, UTC; 2200-01-01 for none',
     last_event   SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'Markers: greatest event time, UTC; 1970 for none',
     minutes      SimpleAggregateFunction(groupUniqArrayArray, Array(UInt32)) COMMENT 'Marker of a batch: minutes of event time that it touched, since 1970',
-    mixed        SimpleAggregateFunction(max, UInt8)  COMMENT 'Markers: 1 where a batch was written under another mapping, key or binary than it was pinned under'
+    mixed        SimpleAggregateFunction(max, UInt8)  COMMENT 'Markers: 1 where a batch was written under another mapping, key or binary than it was pinned under',
+    unreadable SimpleAggregateFunction(sum, UInt64) COMMENT 'Markers: Kafka offsets whose records could not be decoded and were passed',
+    unreadable_why SimpleAggregateFunction(groupUniqArrayArray, Array(String)) COMMENT 'Markers: why they could not be decoded: bad_crc, bad_compression, bad_batch, old_format',
+    last_record SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'Markers: greatest time that Kafka gave a record, event or not, UTC; 1970 for none'
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toStartOfMonth(pinned)
-ORDER BY (kind, resolution, bucket, slot, stream, partner, capability, app, action, partition, from_offset)
+ORDER BY (kind, resolution, bucket, slot, incarnation, partner, capability, app, action, partition, from_offset)
 TTL
     pinned + toIntervalDay(15) DELETE WHERE resolution = 'minute' OR kind = 'range',
     pinned + toIntervalDay(400) DELETE WHERE resolution = 'hour'
 SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1, merge_with_ttl_timeout = 86400
-COMMENT 'What each leaf (partner, app, capability, action) did in each bucket of event time, and the markers that vouch for it. Rows may be unmerged: always group and aggregate, or read the views. From the pin, unless set otherwise, minutes and the markers of batches are kept for 15 days, hours for 400, days and the markers of months for ever';
+COMMENT 'What each usage key (partner, app, capability, action) did in each bucket of event time, and the markers that vouch for it. Rows may be unmerged: always group and aggregate, or read the views. From the pin, unless set otherwise, minutes and the markers of batches are kept for 15 days, hours for 400, days and the markers of months for ever';
 
 CREATE OR REPLACE VIEW coverage
 (
-    stream       String   COMMENT 'Life of a topic: cluster/topic@epoch',
+    incarnation  String   COMMENT 'Incarnation of a topic: cluster/topic@number',
     partition    Int32    COMMENT 'Kafka partition',
     from_offset  Int64    COMMENT 'First Kafka offset counted',
     to_offset    Int64    COMMENT 'Kafka offset after the last counted',
@@ -66,11 +69,14 @@ CREATE OR REPLACE VIEW coverage
     first_event  Nullable(DateTime64(3, 'UTC')) COMMENT 'Least event time, UTC; NULL for none',
     last_event   Nullable(DateTime64(3, 'UTC')) COMMENT 'Greatest event time, UTC; NULL for none',
     last_pinned  Date     COMMENT 'UTC day of the latest batch',
-    mixed        UInt8    COMMENT '1 where a batch was written under another mapping, key or binary than it was pinned under'
+    mixed        UInt8    COMMENT '1 where a batch was written under another mapping, key or binary than it was pinned under',
+    unreadable   UInt64   COMMENT 'Kafka offsets whose records could not be decoded and were passed: a zero rests on there being none',
+    unreadable_why Array(String) COMMENT 'Why they could not be decoded: bad_crc, bad_compression, bad_batch, old_format',
+    last_record  Nullable(DateTime64(3, 'UTC')) COMMENT 'Greatest time that Kafka gave a record, event or not, UTC; NULL for none'
 )
 AS
 SELECT
-    stream,
+    incarnation,
     partition,
     min(u.least_from) AS from_offset,
     max(u.to_offset) AS to_offset,
@@ -82,11 +88,14 @@ SELECT
     nullIf(min(u.first_event), toDateTime64('2200-01-01 00:00:00', 3, 'UTC')) AS first_event,
     nullIf(max(u.last_event), toDateTime64(0, 3, 'UTC')) AS last_event,
     max(u.pinned) AS last_pinned,
-    max(u.mixed) AS mixed
+    max(u.mixed) AS mixed,
+    sum(u.unreadable) AS unreadable,
+    arraySort(groupUniqArrayArray(u.unreadable_why)) AS unreadable_why,
+    nullIf(max(u.last_record), toDateTime64(0, 3, 'UTC')) AS last_record
 FROM usage AS u
 WHERE u.kind = 'month'
-GROUP BY stream, partition
-COMMENT 'Which Kafka offsets have been counted, and what was missing';
+GROUP BY incarnation, partition
+COMMENT 'Which Kafka offsets have been counted, which were missing, and which could not be decoded';
 
 CREATE OR REPLACE VIEW people_daily
 (

@@ -1,4 +1,4 @@
--- Series to analyse: people a day without gaps and how unusual each day is, and how late findings were told.
+-- Series to analyse: people a day without gaps, and how late findings were reported.
 
 CREATE OR REPLACE VIEW partner_days
 (
@@ -63,15 +63,15 @@ COMMENT 'People a day for each partner, zeros filled, and how far each day lies 
 
 CREATE OR REPLACE VIEW finding_delays
 (
-    id         String                 COMMENT 'Of the finding',
-    detector   LowCardinality(String) COMMENT 'What found it',
-    partner    String                 COMMENT 'The third party',
-    severity   LowCardinality(String) COMMENT 'warning or critical, as it is now known',
-    first_seen DateTime64(3, 'UTC')   COMMENT 'First access or attempt in it, UTC',
-    noticeable DateTime('UTC')        COMMENT 'first_crossing: the end of the first bucket at which it held, UTC',
-    told       Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was first told, by the wall clock, UTC; NULL: not yet',
-    lead_s     Int64                  COMMENT 'Seconds from first_seen to noticeable: how long it went on before anybody could know',
-    delay_s    Nullable(Float64)      COMMENT 'Seconds from noticeable to told, by two clocks: event time and the wall''s. For replayed history it is the age of the log'
+    id             String                        COMMENT 'Of the finding',
+    detector       LowCardinality(String)        COMMENT 'What found it',
+    partner        String                        COMMENT 'The third party',
+    severity       LowCardinality(String)        COMMENT 'warning or critical, as it is now known',
+    first_seen     DateTime64(3, 'UTC')          COMMENT 'First access or attempt in it, UTC',
+    first_crossing DateTime('UTC')               COMMENT 'first_crossing: the end of the first bucket at which it held, UTC',
+    reported       Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was first reported, by the wall clock, UTC; NULL: not yet',
+    lead_s         Int64                         COMMENT 'Seconds from first_seen to first_crossing: how long it went on before anybody could know',
+    delay_s        Nullable(Float64)             COMMENT 'Seconds from first_crossing to reported, by two clocks: event time and the wall''s. For replayed history it is the age of the log'
 )
 AS
 SELECT
@@ -80,10 +80,10 @@ SELECT
     f.partner AS partner,
     f.severity AS severity,
     f.first_seen AS first_seen,
-    f.first_crossing AS noticeable,
-    c.told AS told,
+    f.first_crossing,
+    c.reported AS reported,
     dateDiff('second', f.first_seen, f.first_crossing) AS lead_s,
-    dateDiff('millisecond', f.first_crossing, c.told) / 1000 AS delay_s
+    dateDiff('millisecond', f.first_crossing, c.reported) / 1000 AS delay_s
 FROM findings AS f
-LEFT JOIN (SELECT id, toNullable(min(t.told)) AS told FROM finding_changes AS t GROUP BY t.id AS id) AS c ON f.id = c.id
-COMMENT 'How long each finding went on before it could be noticed, and how long until it was told';
+LEFT JOIN (SELECT id, toNullable(min(t.reported)) AS reported FROM finding_changes AS t GROUP BY t.id AS id) AS c ON f.id = c.id
+COMMENT 'How long each finding went on before its first crossing, and how long until it was reported';

@@ -39,7 +39,7 @@ finish() {
 trap finish EXIT
 trap 'exit 1' INT TERM
 
-bin/overreach run --local "$dir/data" --mapping github --from schema/testdata/github.ndjson --log-level error --json >"$dir/findings.json"
+bin/overreach run --local "$dir/data" --mapping github --from decode/testdata/github.ndjson --log-level error --json >"$dir/findings.json"
 bin/overreach clickhouse "$dir/data" --native 127.0.0.1:0 --http 127.0.0.1:0 >"$dir/served" &
 served=$!
 until grep -q 'user default' "$dir/served" 2>/dev/null; do

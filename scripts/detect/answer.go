@@ -23,18 +23,18 @@ func newAnswering(p *partner) *answering {
 }
 
 func (p *partner) byCapability(step schema.Resolution) map[string][]usage.Series {
-	all := map[string][]usage.Series{"": {p.series(schema.Leaf{}, step)}}
+	all := map[string][]usage.Series{"": {p.series(schema.UsageKey{}, step)}}
 	for i := range p.flows {
-		c := p.flows[i].leaf.Capability
+		c := p.flows[i].usageKey.Capability
 		if _, ok := all[c]; ok {
 			continue
 		}
-		whole := p.series(schema.Leaf{Capability: c}, step)
+		whole := p.series(schema.UsageKey{Capability: c}, step)
 		all[""] = append(all[""], whole)
 		all[c] = []usage.Series{whole}
-		var seen []schema.Leaf
+		var seen []schema.UsageKey
 		for j := range p.flows {
-			if l := p.flows[j].leaf; l.Capability == c && !slices.Contains(seen, l) {
+			if l := p.flows[j].usageKey; l.Capability == c && !slices.Contains(seen, l) {
 				seen = append(seen, l)
 				all[c] = append(all[c], p.series(l, step))
 			}
@@ -44,11 +44,11 @@ func (p *partner) byCapability(step schema.Resolution) map[string][]usage.Series
 }
 
 // series lays out what a key did, bucket by bucket.
-func (p *partner) series(l schema.Leaf, step schema.Resolution) usage.Series {
+func (p *partner) series(l schema.UsageKey, step schema.Resolution) usage.Series {
 	hours := int(step.Seconds() / 3600)
 	n := p.hours / hours
 	all := make([]float64, n*len(usage.Metrics))
-	s := usage.Series{Leaf: l, Begin: p.begin.Second(), Step: step}
+	s := usage.Series{UsageKey: l, Begin: p.begin.Second(), Step: step}
 	s.Partner = p.name
 	for m := range s.Values {
 		s.Values[m] = all[m*n : (m+1)*n : (m+1)*n]
@@ -93,7 +93,7 @@ func estimate(people, accesses float64) schema.Estimate {
 func (a *answering) answer(q *usage.Question) usage.Answer {
 	out := usage.Answer{Watermark: max(a.end(), a.watermark)} // everything is closed
 	switch {
-	case q.Partner == detectors.Coverage:
+	case q.Partner == detectors.NoPartner:
 		for _, g := range a.gaps {
 			if (detectors.DataGap{}).Key(&g) == q.FindingKey {
 				out.Gaps = append(out.Gaps, g)
@@ -153,9 +153,9 @@ func (a *answering) period(q *usage.Question, out *usage.Answer) {
 		if span.To != 0 {
 			to = min(to, a.hourOf(span.To.Second()))
 		}
-		for _, i := range a.selection(schema.Leaf{Capability: q.Capability}) {
+		for _, i := range a.selection(schema.UsageKey{Capability: q.Capability}) {
 			f := &a.flows[i]
-			if span.Actions != nil && !slices.Contains(span.Actions, f.leaf.Action) {
+			if span.Actions != nil && !slices.Contains(span.Actions, f.usageKey.Action) {
 				continue
 			}
 			for h := from; h < to; h++ {
@@ -189,7 +189,7 @@ func by(minutes int, of float64) float64 {
 
 // slide answers with the windows that end in the span and hold enough accesses.
 func (a *answering) slide(q *usage.Question, out *usage.Answer) {
-	flows := a.selection(schema.Leaf{Capability: q.Capability})
+	flows := a.selection(schema.UsageKey{Capability: q.Capability})
 	from, to := q.Spans[0].From.Second(), min(q.Spans[0].End(), a.end())
 	step, length := q.Window.Step().Seconds(), int64(q.Window.Buckets())*q.Window.Step().Seconds()
 	visits := make([]float64, len(a.crowds))

@@ -16,7 +16,7 @@ import (
 
 // even is a partner that does the same in every hour, but for what counting makes.
 func even(level float64) *shape {
-	return &shape{level: level, weekend: 1, depth: 1, leaves: []leafShape{{schema.Leaf{Partner: "p", App: "app-1", Capability: "friends", Action: schema.Read}, 1}}}
+	return &shape{level: level, weekend: 1, depth: 1, usageKeys: []keyShape{{schema.UsageKey{Partner: "p", App: "app-1", Capability: "friends", Action: schema.Read}, 1}}}
 }
 
 func TestTwentyTimesTheUsualIsFoundWithinAnHourAndTheUsualIsNot(t *testing.T) {
@@ -31,7 +31,7 @@ func TestTwentyTimesTheUsualIsFoundWithinAnHourAndTheUsualIsNot(t *testing.T) {
 	on := (int(detectors.History)+9)*hoursDay + 5
 	fresh := loud.crowd(everybody)
 	for h := on; h < on+2; h++ {
-		loud.extra(source(2, "even"), loud.shape.leaves[0].leaf, fresh, h, 1900)
+		loud.extra(source(2, "even"), loud.shape.usageKeys[0].usageKey, fresh, h, 1900)
 	}
 	h := meet(&scenario{detector: "surge"}, label(loud, on, on+2))
 	if after, ok := h.found["surge"]; !ok || after != 3600 || !h.paged || h.own != 1 || h.others != 0 {

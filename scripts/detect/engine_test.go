@@ -18,6 +18,7 @@ import (
 	"github.com/overreach/overreach/embedded/embeddedtest"
 	"github.com/overreach/overreach/judge"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 	"github.com/overreach/overreach/store"
 )
 
@@ -36,7 +37,7 @@ func small(t *testing.T, name string, s *scenario, strength float64) labelled {
 			p.crowds[i] = everybody
 		}
 		for i := range p.flows {
-			p.flows[i].leaf.Partner = name
+			p.flows[i].usageKey.Partner = name
 			copy(p.flows[i].accesses, p.flows[i].visits)
 			clear(p.flows[i].bytes)
 		}
@@ -65,8 +66,8 @@ func lines(p *partner) [][]byte {
 				for k := 1.0; k <= n; k++ {
 					person++
 					line, err := json.Marshal(map[string]any{
-						"time": begin + moment(k, n), "partner": f.leaf.Partner, "app": f.leaf.App, "capability": f.leaf.Capability,
-						"action": f.leaf.Action.String(), "subject": fmt.Sprintf("%s-%d", p.name, person), "status": status,
+						"time": begin + moment(k, n), "partner": f.usageKey.Partner, "app": f.usageKey.App, "capability": f.usageKey.Capability,
+						"action": f.usageKey.Action.String(), "subject": fmt.Sprintf("%s-%d", p.name, person), "status": status,
 					})
 					if err != nil {
 						panic(err)
@@ -101,20 +102,20 @@ func TestTheJudgeOnTheEngineFindsWhatIsFoundFromSimulatedHours(t *testing.T) {
 		}
 		partners = append(partners, small(t, fmt.Sprintf("partner-%d", i), s, one.strength).partner)
 	}
-	registry := &schema.Registry{Capabilities: map[string]schema.Capability{}, Partners: map[string]schema.Partner{}}
+	reg := &registry.Registry{Capabilities: map[string]registry.Capability{}, Partners: map[string]registry.Partner{}}
 	watermark := int64(0)
 	var log [][]byte
 	for _, p := range partners {
 		for name, c := range p.registry.Capabilities {
-			registry.Capabilities[name] = c
+			reg.Capabilities[name] = c
 		}
 		for name, entry := range p.registry.Partners {
-			registry.Partners[name] = entry
+			reg.Partners[name] = entry
 		}
 		watermark = max(watermark, p.end())
 		log = append(log, lines(p)...)
 	}
-	registry, err := schema.ParseRegistry("registry.yaml", registry.Canonical())
+	reg, err := registry.Parse("registry.yaml", reg.Canonical())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func TestTheJudgeOnTheEngineFindsWhatIsFoundFromSimulatedHours(t *testing.T) {
 
 	want := map[string]schema.Finding{}
 	for _, p := range partners {
-		p.registry, p.watermark, p.unseen = registry, watermark, p.begin
+		p.registry, p.watermark, p.unseen = reg, watermark, p.begin
 		for _, f := range findingsOf(p, nil) {
 			want[f.ID()] = f
 		}
@@ -136,7 +137,7 @@ func TestTheJudgeOnTheEngineFindsWhatIsFoundFromSimulatedHours(t *testing.T) {
 		t.Errorf("only %v is found from simulated hours", kinds)
 	}
 
-	for _, f := range found(t, registry, log, watermark) {
+	for _, f := range found(t, reg, log, watermark) {
 		if f.Partner == "clock" {
 			continue
 		}
@@ -159,7 +160,7 @@ func TestTheJudgeOnTheEngineFindsWhatIsFoundFromSimulatedHours(t *testing.T) {
 }
 
 // found lets consumer, judge and engine find what is in a log.
-func found(t *testing.T, registry *schema.Registry, log [][]byte, watermark int64) []schema.Finding {
+func found(t *testing.T, reg *registry.Registry, log [][]byte, watermark int64) []schema.Finding {
 	t.Helper()
 	addr, _ := embeddedtest.Engine(t)
 	st, err := store.Open(t.Context(), store.Config{Addresses: []string{addr}, Database: "default", Username: "default", Password: embeddedtest.Password})
@@ -170,7 +171,7 @@ func found(t *testing.T, registry *schema.Registry, log [][]byte, watermark int6
 	if err := st.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ordinal, err := st.SaveRegistry(t.Context(), registry, registry.Canonical())
+	ordinal, err := st.SaveRegistry(t.Context(), reg, reg.Canonical())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +227,7 @@ func found(t *testing.T, registry *schema.Registry, log [][]byte, watermark int6
 		}
 	}
 	cfg := judge.Config{MaxUnregistered: 10, MaxApps: 20}
-	j := judge.New(cfg, st, everySlot{c}, func() (*schema.Registry, uint32) { return registry, ordinal },
+	j := judge.New(cfg, st, everySlot{c}, func() (*registry.Registry, uint32) { return reg, ordinal },
 		func([]schema.FindingChange) {}, judge.NewMetrics(prometheus.NewRegistry()), zerolog.Nop())
 	ends, err := c.Ends(t.Context())
 	if err != nil {

@@ -54,14 +54,14 @@ func questions(d detectors.Detector, p *partner) []usage.Question {
 		}
 	}
 	if len(p.gaps) > 0 {
-		ask(usage.Activity{Partner: detectors.Coverage, Gaps: p.gaps})
+		ask(usage.Activity{Partner: detectors.NoPartner, Gaps: p.gaps})
 	}
 	for day := max(p.unseen, p.begin); day < p.begin+schema.Day(p.hours/24); day++ {
 		activity := usage.Activity{Partner: p.name, Days: []schema.Day{day}}
 		first := int(day-p.begin) * 24
 		for i := range p.flows {
 			f := &p.flows[i]
-			scope := usage.Scope{Capability: f.leaf.Capability, Action: f.leaf.Action}
+			scope := usage.Scope{Capability: f.usageKey.Capability, Action: f.usageKey.Action}
 			used := slices.ContainsFunc(f.accesses[first:first+24], positive) || slices.ContainsFunc(f.attempts[first:first+24], positive)
 			if used && !slices.Contains(activity.Scopes, scope) {
 				activity.Scopes = append(activity.Scopes, scope)

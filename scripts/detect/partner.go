@@ -6,12 +6,13 @@ import (
 	"slices"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // partner is one simulated partner: what it may do, and what it did in each hour.
 type partner struct {
 	name     string
-	registry *schema.Registry
+	registry *registry.Registry
 	begin    schema.Day // of the first hour
 	hours    int
 	crowds   []float64 // how many people each crowd has; the first is the partner's own
@@ -24,10 +25,10 @@ type partner struct {
 	watermark int64 // where it is not the end of the hours
 }
 
-// flow is what one leaf did to one crowd. Whoever is visited is drawn anew from
+// flow is what one usage key did to one crowd. Whoever is visited is drawn anew from
 // the crowd each time; a visit is one access or several, and attempts are apart.
 type flow struct {
-	leaf                              schema.Leaf
+	usageKey                          schema.UsageKey
 	crowd                             int
 	visits, accesses, bytes, attempts []float64 // by hour
 }
@@ -50,11 +51,11 @@ func (p *partner) end() int64 { return p.begin.Second() + int64(p.hours)*3600 }
 // hourOf is the hour that a second falls in, by its number.
 func (p *partner) hourOf(second int64) int { return int((second - p.begin.Second()) / 3600) }
 
-// add adds a flow of its own for a leaf and a crowd and returns it.
-func (p *partner) add(leaf schema.Leaf, crowd int) *flow {
+// add adds a flow of its own for a usage key and a crowd and returns it.
+func (p *partner) add(usageKey schema.UsageKey, crowd int) *flow {
 	all := make([]float64, 4*p.hours)
 	n := p.hours
-	p.flows = append(p.flows, flow{leaf: leaf, crowd: crowd, visits: all[:n:n], accesses: all[n : 2*n : 2*n], bytes: all[2*n : 3*n : 3*n], attempts: all[3*n:]})
+	p.flows = append(p.flows, flow{usageKey: usageKey, crowd: crowd, visits: all[:n:n], accesses: all[n : 2*n : 2*n], bytes: all[2*n : 3*n : 3*n], attempts: all[3*n:]})
 	return &p.flows[len(p.flows)-1]
 }
 
@@ -76,10 +77,10 @@ func (p *partner) crowd(people float64) int {
 }
 
 // rights changes the partner's entry in its registry.
-func (p *partner) rights(change func(*schema.Partner)) {
+func (p *partner) rights(change func(*registry.Partner)) {
 	entry := p.registry.Partners[p.name]
 	change(&entry)
-	slices.SortFunc(entry.Grants, func(a, b schema.Grant) int {
+	slices.SortFunc(entry.Grants, func(a, b registry.Grant) int {
 		return cmp.Or(cmp.Compare(a.Capability, b.Capability), cmp.Compare(a.From, b.From))
 	})
 	p.registry.Partners[p.name] = entry
@@ -87,10 +88,10 @@ func (p *partner) rights(change func(*schema.Partner)) {
 
 // selection is some of a partner's flows: of a capability, an app and an action,
 // where they are not empty.
-func (p *partner) selection(l schema.Leaf) []int {
+func (p *partner) selection(l schema.UsageKey) []int {
 	var some []int
 	for i := range p.flows {
-		f := &p.flows[i].leaf
+		f := &p.flows[i].usageKey
 		if (l.Capability == "" || l.Capability == f.Capability) && (l.App == "" || l.App == f.App) && (l.Action == 0 || l.Action == f.Action) {
 			some = append(some, i)
 		}

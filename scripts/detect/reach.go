@@ -25,7 +25,7 @@ func (a *answering) reached(q *usage.Question, out *usage.Answer) {
 			all = a.newcomers(capability)
 			a.reach[capability] = all
 		}
-		one := usage.Reach{Leaf: all.Leaf, Begin: from}
+		one := usage.Reach{UsageKey: all.UsageKey, Begin: from}
 		for d := from; d < to; d++ {
 			i := int(d - a.begin)
 			at := func(values []float64) float64 {
@@ -46,9 +46,9 @@ func (a *answering) reached(q *usage.Question, out *usage.Answer) {
 // some days ago, has been missed by all visits S since with the chance e^(-S/N).
 func (a *answering) newcomers(capability string) usage.Reach {
 	days := a.hours / hoursDay
-	one := usage.Reach{Leaf: schema.Leaf{Partner: a.name, Capability: capability}, Begin: a.begin}
+	one := usage.Reach{UsageKey: schema.UsageKey{Partner: a.name, Capability: capability}, Begin: a.begin}
 	visits := make([][]float64, days)
-	flows := a.selection(schema.Leaf{Capability: capability})
+	flows := a.selection(schema.UsageKey{Capability: capability})
 	r := source(math.Float64bits(a.shape.level), "newcomers "+capability)
 	for d := range visits {
 		visits[d] = make([]float64, len(a.crowds))

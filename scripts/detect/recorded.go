@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/overreach/overreach/decode"
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/schema"
 )
@@ -20,14 +21,14 @@ type sample struct {
 }
 
 type call struct {
-	at      int64 // second
-	leaf    schema.Leaf
-	refused bool
+	at       int64 // second
+	usageKey schema.UsageKey
+	refused  bool
 }
 
 // readSamples reads a file of real events through a mapping that ships, by partner.
 func readSamples(mapping, file string) ([]sample, error) {
-	m, err := schema.LoadMapping(mapping)
+	m, err := decode.LoadMapping(mapping)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func readSamples(mapping, file string) ([]sample, error) {
 		records = bytes.Split(bytes.TrimSpace(content), []byte("\n"))
 	}
 	byPartner := map[string]*sample{}
-	reader := schema.NewReader(m, schema.DefaultTimeLimits())
+	reader := decode.NewReader(m, schema.DefaultTimeLimits())
 	for _, record := range records {
 		events, rejects, _ := reader.Read(record, 1<<42) // whatever their time: it is past
 		if len(rejects) > 0 {
@@ -52,8 +53,8 @@ func readSamples(mapping, file string) ([]sample, error) {
 				s = &sample{partner: string(e.Partner)}
 				byPartner[s.partner] = s
 			}
-			leaf := schema.Leaf{Partner: s.partner, App: string(e.App), Capability: string(e.Capability), Action: e.Action}
-			s.calls = append(s.calls, call{e.Time / 1000, leaf, e.Attempt()})
+			usageKey := schema.UsageKey{Partner: s.partner, App: string(e.App), Capability: string(e.Capability), Action: e.Action}
+			s.calls = append(s.calls, call{e.Time / 1000, usageKey, e.Attempt()})
 		}
 	}
 	var all []sample
@@ -63,12 +64,12 @@ func readSamples(mapping, file string) ([]sample, error) {
 	return all, nil
 }
 
-// leaves lists the leaves of the calls, each once.
-func (s *sample) leaves() []schema.Leaf {
-	var all []schema.Leaf
+// usageKeys lists the usage keys of the calls, each once.
+func (s *sample) usageKeys() []schema.UsageKey {
+	var all []schema.UsageKey
 	for _, c := range s.calls {
-		if !slices.Contains(all, c.leaf) {
-			all = append(all, c.leaf)
+		if !slices.Contains(all, c.usageKey) {
+			all = append(all, c.usageKey)
 		}
 	}
 	return all
@@ -84,7 +85,7 @@ func (s *sample) most() int {
 	counts, most := map[key]int{}, 0
 	for _, c := range s.calls {
 		if !c.refused {
-			k := key{c.leaf.Capability, c.at / 3600}
+			k := key{c.usageKey.Capability, c.at / 3600}
 			counts[k]++
 			most = max(most, counts[k])
 		}
@@ -92,14 +93,14 @@ func (s *sample) most() int {
 	return most
 }
 
-// after puts the real calls after eight weeks of ordinary traffic of some leaves, so
+// after puts the real calls after eight weeks of ordinary traffic of some usage keys, so
 // many an hour, all on one account.
-func (s *sample) after(seed uint64, what string, leaves []schema.Leaf, perHour float64) *partner {
+func (s *sample) after(seed uint64, what string, usageKeys []schema.UsageKey, perHour float64) *partner {
 	r := source(seed, what)
 	shape := &shape{level: perHour, swing: 0.6, peak: between(r, 0, 24), weekend: between(r, 0.3, 1), daily: 0.1, phi: logBetween(r, 0.01, 0.2), depth: 1}
-	for _, l := range leaves {
+	for _, l := range usageKeys {
 		l.Partner = "p"
-		shape.leaves = append(shape.leaves, leafShape{l, between(r, 0.2, 1)})
+		shape.usageKeys = append(shape.usageKeys, keyShape{l, between(r, 0.2, 1)})
 	}
 	shape.share()
 	first, last := schema.DayOfSecond(s.calls[0].at), schema.DayOfSecond(s.calls[0].at)
@@ -110,10 +111,10 @@ func (s *sample) after(seed uint64, what string, leaves []schema.Leaf, perHour f
 	p.crowds[0] = 1
 	p.unseen = first
 	for _, c := range s.calls {
-		leaf := c.leaf
-		leaf.Partner = "p"
-		p.grant(leaf.Capability)
-		f, h := p.flowOf(leaf, 0), p.hourOf(c.at)
+		usageKey := c.usageKey
+		usageKey.Partner = "p"
+		p.grant(usageKey.Capability)
+		f, h := p.flowOf(usageKey, 0), p.hourOf(c.at)
 		if c.refused {
 			f.attempts[h]++
 			continue
@@ -150,7 +151,7 @@ func flagged(seeds []uint64, samples []sample, place func(seed uint64, s *sample
 
 // own is what a role of a company's own does all day, when it does nothing of what
 // an attack needs.
-var own = []schema.Leaf{{Capability: "s3", Action: schema.Read}, {Capability: "dynamodb", Action: schema.Read}, {Capability: "sqs", Action: schema.Write}}
+var own = []schema.UsageKey{{Capability: "s3", Action: schema.Read}, {Capability: "dynamodb", Action: schema.Read}, {Capability: "sqs", Action: schema.Write}}
 
 // onRecorded writes what is found of real events under a folder with cloudtrail/*.json and
 // github-events.ndjson.
@@ -179,11 +180,11 @@ func onRecorded(folder string, seeds []uint64) (string, error) {
 			}
 		}
 		stranger := flagged(seeds[:1], samples, func(seed uint64, s *sample) *partner {
-			p := s.after(seed, name+s.partner, s.leaves(), 0)
+			p := s.after(seed, name+s.partner, s.usageKeys(), 0)
 			delete(p.registry.Partners, "p")
 			return p
 		})
-		usual := flagged(seeds, samples, func(seed uint64, s *sample) *partner { return s.after(seed, name+s.partner, s.leaves(), 20) })
+		usual := flagged(seeds, samples, func(seed uint64, s *sample) *partner { return s.after(seed, name+s.partner, s.usageKeys(), 20) })
 		never := flagged(seeds, samples, func(seed uint64, s *sample) *partner { return s.after(seed, name+s.partner, own, 20) })
 		if usual == "–" && never == "–" && stranger == "unregistered_partner 1" {
 			quiet = append(quiet, fmt.Sprintf("%s %d", strings.TrimPrefix(name, "aws."), calls))
@@ -199,7 +200,7 @@ func onRecorded(folder string, seeds []uint64) (string, error) {
 	}
 	hours := 3.0
 	text := flagged(seeds, samples, func(seed uint64, s *sample) *partner {
-		return s.after(seed, "github"+s.partner, s.leaves(), float64(len(s.calls))/hours)
+		return s.after(seed, "github"+s.partner, s.usageKeys(), float64(len(s.calls))/hours)
 	})
 	fmt.Fprintf(&b, "The GitHub sample (three hours of %d apps, after eight weeks at the rate of its own): found in the share of the seeds: %s.\n\n", len(samples), text)
 	return b.String(), nil

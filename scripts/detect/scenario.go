@@ -6,6 +6,7 @@ import (
 
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // A scenario is one kind of overreach, at several lengths and strengths, and the
@@ -63,13 +64,13 @@ func scenarios() []scenario {
 		{"limit of 30 days", "volume_limit", ofLimit, overLimit, []int{15 * hoursDay}, limited(schema.Window30d)},
 		{"limit of a month", "volume_limit", ofLimit, overLimit, []int{6 * hoursDay}, limited(schema.WindowMonth)},
 	}
-	for _, cause := range []string{schema.CauseAgreement, schema.CauseGrant, schema.CauseSunset, "deprecated"} {
+	for _, cause := range []string{registry.CauseAgreement, registry.CauseGrant, registry.CauseSunset, "deprecated"} {
 		all = append(all, scenario{"after " + map[string]string{
-			schema.CauseAgreement: "the agreement's end", schema.CauseGrant: "the grant's end", schema.CauseSunset: "the sunset", "deprecated": "the deprecation",
+			registry.CauseAgreement: "the agreement's end", registry.CauseGrant: "the grant's end", registry.CauseSunset: "the sunset", "deprecated": "the deprecation",
 		}[cause], "stale_access", aDay, few, []int{hoursDay, 30 * hoursDay}, stale(cause, false)})
 	}
 	return append(all,
-		scenario{"after the grant's end, all refused", "stale_access", aDay, few, []int{hoursDay, 30 * hoursDay}, stale(schema.CauseGrant, true)},
+		scenario{"after the grant's end, all refused", "stale_access", aDay, few, []int{hoursDay, 30 * hoursDay}, stale(registry.CauseGrant, true)},
 		scenario{"a stranger", "unregistered_partner", aDay, few, []int{hoursDay, 30 * hoursDay}, stranger},
 		scenario{"lost records", "data_gap", ofRecords, few, []int{1}, lossy},
 	)
@@ -107,17 +108,17 @@ func burst(low, high float64, bytes bool) func(*rand.Rand, int, float64) labelle
 			s.size = logBetween(r, 200, 50_000)
 		}
 		p, on := drawn(r, s, hours)
-		target := s.leaves[r.IntN(len(s.leaves))].leaf
+		target := s.usageKeys[r.IntN(len(s.usageKeys))].usageKey
 		fresh := p.crowd(everybody)
 		for h := on; h < on+hours; h++ {
-			for i := range s.leaves {
-				if s.leaves[i].leaf.Capability != target.Capability {
+			for i := range s.usageKeys {
+				if s.usageKeys[i].usageKey.Capability != target.Capability {
 					continue
 				}
 				if bytes {
 					p.flows[i].bytes[h] *= strength
 				} else {
-					p.extra(r, s.leaves[i].leaf, fresh, h, (strength-1)*s.level*s.leaves[i].share)
+					p.extra(r, s.usageKeys[i].usageKey, fresh, h, (strength-1)*s.level*s.usageKeys[i].share)
 				}
 			}
 		}
@@ -125,32 +126,32 @@ func burst(low, high float64, bytes bool) func(*rand.Rand, int, float64) labelle
 	}
 }
 
-// extra adds visits of a leaf to a crowd, so many on average.
-func (p *partner) extra(r *rand.Rand, leaf schema.Leaf, crowd, hour int, mean float64) {
-	f := p.flowOf(leaf, crowd)
+// extra adds visits of a usage key to a crowd, so many on average.
+func (p *partner) extra(r *rand.Rand, usageKey schema.UsageKey, crowd, hour int, mean float64) {
+	f := p.flowOf(usageKey, crowd)
 	p.called(r, f, hour, counted(r, mean, 0.01))
 }
 
-// flowOf is the flow of a leaf and a crowd, made where there is none.
-func (p *partner) flowOf(leaf schema.Leaf, crowd int) *flow {
+// flowOf is the flow of a usage key and a crowd, made where there is none.
+func (p *partner) flowOf(usageKey schema.UsageKey, crowd int) *flow {
 	for i := range p.flows {
-		if p.flows[i].leaf == leaf && p.flows[i].crowd == crowd {
+		if p.flows[i].usageKey == usageKey && p.flows[i].crowd == crowd {
 			return &p.flows[i]
 		}
 	}
-	return p.add(leaf, crowd)
+	return p.add(usageKey, crowd)
 }
 
 // lowAndSlow adds to each hour of one capability its share of what is usual then.
 func lowAndSlow(r *rand.Rand, hours int, strength float64) labelled {
 	s := shapeBetween(r, 20, 20_000)
 	p, on := drawn(r, s, hours)
-	capability := s.leaves[r.IntN(len(s.leaves))].leaf.Capability
+	capability := s.usageKeys[r.IntN(len(s.usageKeys))].usageKey.Capability
 	fresh := p.crowd(everybody)
 	for h := on; h < on+hours; h++ {
-		for _, l := range s.leaves {
-			if l.leaf.Capability == capability {
-				p.extra(r, l.leaf, fresh, h, (strength-1)*l.share*s.mean(p.begin, h))
+		for _, l := range s.usageKeys {
+			if l.usageKey.Capability == capability {
+				p.extra(r, l.usageKey, fresh, h, (strength-1)*l.share*s.mean(p.begin, h))
 			}
 		}
 	}
@@ -161,16 +162,16 @@ func lowAndSlow(r *rand.Rand, hours int, strength float64) labelled {
 // busier.
 func split(r *rand.Rand, hours int, strength float64) labelled {
 	s := shapeBetween(r, 20, 20_000)
-	s.leaves = nil
+	s.usageKeys = nil
 	for a := range 8 {
-		s.leaves = append(s.leaves, leafShape{schema.Leaf{Partner: "p", App: "app-" + string(rune('1'+a)), Capability: "messaging", Action: schema.Read}, between(r, 0.3, 1)})
+		s.usageKeys = append(s.usageKeys, keyShape{schema.UsageKey{Partner: "p", App: "app-" + string(rune('1'+a)), Capability: "messaging", Action: schema.Read}, between(r, 0.3, 1)})
 	}
 	s.share()
 	p, on := drawn(r, s, hours)
 	fresh := p.crowd(everybody)
 	for h := on; h < on+hours; h++ {
-		for _, l := range s.leaves {
-			p.extra(r, l.leaf, fresh, h, (strength-1)*s.level*l.share)
+		for _, l := range s.usageKeys {
+			p.extra(r, l.usageKey, fresh, h, (strength-1)*s.level*l.share)
 		}
 	}
 	return label(p, on, on+hours)
@@ -180,15 +181,15 @@ func split(r *rand.Rand, hours int, strength float64) labelled {
 // capability, do more.
 func hidden(r *rand.Rand, hours int, strength float64) labelled {
 	s := shapeBetween(r, 2000, 20_000)
-	busy := schema.Leaf{Partner: "p", App: "app-1", Capability: "messaging", Action: schema.Read}
+	busy := schema.UsageKey{Partner: "p", App: "app-1", Capability: "messaging", Action: schema.Read}
 	small := busy
 	small.App = "app-2"
-	s.leaves = []leafShape{{busy, 1}, {small, logBetween(r, 0.005, 0.05)}}
+	s.usageKeys = []keyShape{{busy, 1}, {small, logBetween(r, 0.005, 0.05)}}
 	s.share()
 	p, on := drawn(r, s, hours)
 	fresh := p.crowd(everybody)
 	for h := on; h < on+hours; h++ {
-		p.extra(r, small, fresh, h, (strength-1)*s.level*s.leaves[1].share)
+		p.extra(r, small, fresh, h, (strength-1)*s.level*s.usageKeys[1].share)
 	}
 	return label(p, on, on+hours)
 }
@@ -198,10 +199,10 @@ func hidden(r *rand.Rand, hours int, strength float64) labelled {
 func sweeping(r *rand.Rand, hours int, share float64) labelled {
 	s := shapeBetween(r, 20, 20_000)
 	p, on := drawn(r, s, hours)
-	capability := s.leaves[r.IntN(len(s.leaves))].leaf.Capability
+	capability := s.usageKeys[r.IntN(len(s.usageKeys))].usageKey.Capability
 	fresh := p.crowd(everybody)
-	for _, i := range p.selection(schema.Leaf{Capability: capability}) {
-		p.add(p.flows[i].leaf, fresh)
+	for _, i := range p.selection(schema.UsageKey{Capability: capability}) {
+		p.add(p.flows[i].usageKey, fresh)
 		p.flows[i].moveTo(&p.flows[len(p.flows)-1], on, on+hours, func(int) float64 { return share })
 	}
 	return label(p, on, on+hours)
@@ -212,13 +213,13 @@ func sweeping(r *rand.Rand, hours int, share float64) labelled {
 func growing(r *rand.Rand, hours int, strength float64) labelled {
 	s := shapeBetween(r, 20, 20_000)
 	p, on := drawn(r, s, hours)
-	capability := s.leaves[r.IntN(len(s.leaves))].leaf.Capability
+	capability := s.usageKeys[r.IntN(len(s.usageKeys))].usageKey.Capability
 	fresh := p.crowd(everybody)
 	for h := on; h < p.hours; h++ {
 		grown := math.Min(float64(h-on+1)/float64(hours), 1)
-		for _, l := range s.leaves {
-			if l.leaf.Capability == capability {
-				p.extra(r, l.leaf, fresh, h, (strength-1)*grown*l.share*s.mean(p.begin, h))
+		for _, l := range s.usageKeys {
+			if l.usageKey.Capability == capability {
+				p.extra(r, l.usageKey, fresh, h, (strength-1)*grown*l.share*s.mean(p.begin, h))
 			}
 		}
 	}
@@ -228,11 +229,11 @@ func growing(r *rand.Rand, hours int, strength float64) labelled {
 // mixing moves a share of all calls from one capability to another.
 func mixing(r *rand.Rand, hours int, share float64) labelled {
 	s := shapeBetween(r, 20, 20_000)
-	from := schema.Leaf{Partner: "p", App: "app-1", Capability: "friends", Action: schema.Read}
+	from := schema.UsageKey{Partner: "p", App: "app-1", Capability: "friends", Action: schema.Read}
 	to := from
 	to.Capability = "messaging"
 	part := between(r, 0.02, 0.15) // of the capability that it moves to
-	s.leaves = []leafShape{{from, 1 - part}, {to, part}}
+	s.usageKeys = []keyShape{{from, 1 - part}, {to, part}}
 	p, on := drawn(r, s, hours)
 	p.flows[0].moveTo(&p.flows[1], on, on+hours, func(int) float64 { return math.Min(share/(1-part), 1) })
 	return label(p, on, on+hours)
@@ -244,7 +245,7 @@ func limited(w schema.Window) func(*rand.Rand, int, float64) labelled {
 	return func(r *rand.Rand, hours int, strength float64) labelled {
 		s := shapeBetween(r, 1, 2000)
 		p, on := drawn(r, s, hours)
-		leaf := s.leaves[0].leaf
+		usageKey := s.usageKeys[0].usageKey
 		if w == schema.WindowMonth { // within one month: the next, or what is left of this
 			day := p.unseen.NextMonth()
 			if p.hourOf(day.Second())+hours > p.hours {
@@ -256,11 +257,11 @@ func limited(w schema.Window) func(*rand.Rand, int, float64) labelled {
 		if w == schema.WindowMonth {
 			length = 31 * hoursDay
 		}
-		limit := math.Ceil(10 * p.most(leaf.Capability, length+1))
-		p.rights(func(e *schema.Partner) {
-			e.Limits = []schema.Limit{{Capability: leaf.Capability, Window: w, People: uint64(limit)}}
+		limit := math.Ceil(10 * p.most(usageKey.Capability, length+1))
+		p.rights(func(e *registry.Partner) {
+			e.Limits = []registry.Limit{{Capability: usageKey.Capability, Window: w, People: uint64(limit)}}
 		})
-		f := p.add(leaf, p.crowd(everybody))
+		f := p.add(usageKey, p.crowd(everybody))
 		extra := math.Ceil((strength - 0.05) * limit)
 		for h := on; h < on+hours; h++ {
 			n := math.Floor(extra*float64(h-on+1)/float64(hours)) - math.Floor(extra*float64(h-on)/float64(hours))
@@ -273,7 +274,7 @@ func limited(w schema.Window) func(*rand.Rand, int, float64) labelled {
 // most is how many visits a capability has at most in so many hours on end.
 func (p *partner) most(capability string, hours int) float64 {
 	sum, most := 0.0, 1.0
-	flows := p.selection(schema.Leaf{Capability: capability})
+	flows := p.selection(schema.UsageKey{Capability: capability})
 	for h := range p.hours {
 		for _, i := range flows {
 			sum += p.flows[i].visits[h]
@@ -292,32 +293,32 @@ func stale(cause string, refused bool) func(*rand.Rand, int, float64) labelled {
 		s := shapeBetween(r, 1, 2000)
 		p, on := drawn(r, s, hours)
 		on = on / hoursDay * hoursDay
-		leaf := schema.Leaf{Partner: "p", App: "app-1", Capability: "contacts", Action: schema.Read}
+		usageKey := schema.UsageKey{Partner: "p", App: "app-1", Capability: "contacts", Action: schema.Read}
 		ended := p.begin + schema.Day(on/hoursDay) // the first day not allowed
-		capability, grant := schema.Capability{Name: leaf.Capability}, schema.Grant{Capability: leaf.Capability, Actions: schema.Actions[:1], From: p.begin - 400}
+		capability, grant := registry.Capability{Name: usageKey.Capability}, registry.Grant{Capability: usageKey.Capability, Actions: schema.Actions[:1], From: p.begin - 400}
 		switch cause {
-		case schema.CauseSunset:
+		case registry.CauseSunset:
 			capability.Sunset = ended
 		case "deprecated":
 			capability.Deprecated = ended
-		case schema.CauseGrant:
+		case registry.CauseGrant:
 			grant.Until = ended - 1
 		}
-		p.registry.Capabilities[leaf.Capability] = capability
-		p.rights(func(e *schema.Partner) {
+		p.registry.Capabilities[usageKey.Capability] = capability
+		p.rights(func(e *registry.Partner) {
 			e.Grants = append(e.Grants, grant)
-			if cause == schema.CauseAgreement {
+			if cause == registry.CauseAgreement {
 				e.AgreementEnd = ended - 1
 			}
 		})
-		if cause == schema.CauseAgreement {
+		if cause == registry.CauseAgreement {
 			for i := range p.flows { // all else stops in time
 				for _, values := range [][]float64{p.flows[i].visits, p.flows[i].accesses, p.flows[i].bytes} {
 					clear(values[on:])
 				}
 			}
 		}
-		used := p.add(leaf, 0)
+		used := p.add(usageKey, 0)
 		for h := range on { // used as it may be, until then
 			p.called(r, used, h, counted(r, perDay/hoursDay, 0))
 		}
@@ -351,7 +352,7 @@ func stranger(r *rand.Rand, hours int, perDay float64) labelled {
 	p.flows = nil
 	delete(p.registry.Partners, p.name)
 	on = on / hoursDay * hoursDay
-	f := p.add(schema.Leaf{Partner: "p", App: "quiz", Capability: "friends", Action: schema.Read}, 0)
+	f := p.add(schema.UsageKey{Partner: "p", App: "quiz", Capability: "friends", Action: schema.Read}, 0)
 	first := p.drip(r, f, on, hours, perDay, false)
 	return label(p, first, on+max(hours, hoursDay))
 }
@@ -361,7 +362,7 @@ func lossy(r *rand.Rand, hours int, records float64) labelled {
 	p, on := drawn(r, shapeBetween(r, 20, 20_000), hours)
 	from := p.begin.Second() + int64(on)*3600
 	p.gaps = []schema.Gap{{
-		Range:   schema.Range{Partition: schema.Partition{Stream: "kafka/access@1"}, From: 1000, To: 1000 + int64(records), Pinned: schema.DayOfSecond(from)},
+		Range:   schema.Range{Partition: schema.Partition{Incarnation: "kafka/access@1"}, From: 1000, To: 1000 + int64(records), Pinned: schema.DayOfSecond(from)},
 		Missing: uint64(records), First: from*1000 + 1, Last: (from+int64(hours)*3600)*1000 - 1,
 	}}
 	return label(p, on, on+hours)

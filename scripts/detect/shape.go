@@ -6,31 +6,32 @@ import (
 	"math/rand/v2"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // shape is what a partner's ordinary traffic looks like. What is drawn here was
 // fixed before any detector was measured.
 type shape struct {
-	level    float64 // visits an hour, of all leaves
-	swing    float64 // of the day: 0 is even, near 1 quiet nights
-	peak     float64 // hour of the day
-	weekend  float64 // Saturday and Sunday, as a share of other days
-	growth   float64 // of a month, as e^growth
-	daily    float64 // how much days differ: σ of a logarithm that remembers half of the day before
-	phi      float64 // of an hour's negative binomial: variance = μ + φ·μ²
-	tail     float64 // σ of a lognormal that each hour is multiplied by; 0: none
-	bursts   float64 // share of hours multiplied by a Pareto variable of index 3
-	batch    int     // runs in every so many hours alone; 0: goes on all day
-	depth    float64 // accesses a visit
-	size     float64 // bytes an access; 0: not told
-	shift    int     // hour from which on the clock is an hour ahead; 0: never
-	leaves   []leafShape
-	dayNoise []float64
+	level     float64 // visits an hour, of all usage keys
+	swing     float64 // of the day: 0 is even, near 1 quiet nights
+	peak      float64 // hour of the day
+	weekend   float64 // Saturday and Sunday, as a share of other days
+	growth    float64 // of a month, as e^growth
+	daily     float64 // how much days differ: σ of a logarithm that remembers half of the day before
+	phi       float64 // of an hour's negative binomial: variance = μ + φ·μ²
+	tail      float64 // σ of a lognormal that each hour is multiplied by; 0: none
+	bursts    float64 // share of hours multiplied by a Pareto variable of index 3
+	batch     int     // runs in every so many hours alone; 0: goes on all day
+	depth     float64 // accesses a visit
+	size      float64 // bytes an access; 0: not told
+	shift     int     // hour from which on the clock is an hour ahead; 0: never
+	usageKeys []keyShape
+	dayNoise  []float64
 }
 
-type leafShape struct {
-	leaf  schema.Leaf
-	share float64
+type keyShape struct {
+	usageKey schema.UsageKey
+	share    float64
 }
 
 func between(r *rand.Rand, low, high float64) float64 { return low + (high-low)*r.Float64() }
@@ -69,24 +70,24 @@ func drawShape(r *rand.Rand) *shape {
 	for _, c := range capabilities {
 		apps := 1 + r.IntN(10)/7
 		for a := range apps {
-			s.leaves = append(s.leaves, leafShape{schema.Leaf{Partner: "p", App: fmt.Sprintf("app-%d", a+1), Capability: c, Action: schema.Read}, between(r, 0.2, 1)})
+			s.usageKeys = append(s.usageKeys, keyShape{schema.UsageKey{Partner: "p", App: fmt.Sprintf("app-%d", a+1), Capability: c, Action: schema.Read}, between(r, 0.2, 1)})
 		}
 		if chance(r, 0.2) {
-			s.leaves = append(s.leaves, leafShape{schema.Leaf{Partner: "p", App: "app-1", Capability: c, Action: schema.Write}, between(r, 0.05, 0.5)})
+			s.usageKeys = append(s.usageKeys, keyShape{schema.UsageKey{Partner: "p", App: "app-1", Capability: c, Action: schema.Write}, between(r, 0.05, 0.5)})
 		}
 	}
 	s.share()
 	return s
 }
 
-// share makes the leaves' shares add up to 1.
+// share makes the usage keys' shares add up to 1.
 func (s *shape) share() {
 	sum := 0.0
-	for _, l := range s.leaves {
+	for _, l := range s.usageKeys {
 		sum += l.share
 	}
-	for i := range s.leaves {
-		s.leaves[i].share /= sum
+	for i := range s.usageKeys {
+		s.usageKeys[i].share /= sum
 	}
 }
 
@@ -115,11 +116,11 @@ func (s *shape) mean(begin schema.Day, hour int) float64 {
 func simulate(r *rand.Rand, s *shape, begin schema.Day, days int) *partner {
 	p := &partner{
 		name: "p", begin: begin, hours: days * 24, shape: s,
-		registry: &schema.Registry{Capabilities: map[string]schema.Capability{}, Partners: map[string]schema.Partner{}},
+		registry: &registry.Registry{Capabilities: map[string]registry.Capability{}, Partners: map[string]registry.Partner{}},
 	}
-	p.registry.Partners["p"] = schema.Partner{Name: "p", Owner: "owner@example.com", Purpose: "simulated", AgreementStart: begin - 400}
-	for _, l := range s.leaves {
-		p.grant(l.leaf.Capability)
+	p.registry.Partners["p"] = registry.Partner{Name: "p", Owner: "owner@example.com", Purpose: "simulated", AgreementStart: begin - 400}
+	for _, l := range s.usageKeys {
+		p.grant(l.usageKey.Capability)
 	}
 	p.crowd(math.Max(50, s.level*24*logBetween(r, 0.3, 30)))
 	p.turnover = logBetween(source(math.Float64bits(s.level), "turnover"), 0.001, 0.03)
@@ -130,8 +131,8 @@ func simulate(r *rand.Rand, s *shape, begin schema.Day, days int) *partner {
 			s.dayNoise[d] = 0.5*s.dayNoise[d-1] + math.Sqrt(0.75)*s.dayNoise[d]
 		}
 	}
-	for _, l := range s.leaves {
-		f := p.add(l.leaf, 0)
+	for _, l := range s.usageKeys {
+		f := p.add(l.usageKey, 0)
 		for h := range p.hours {
 			p.visit(r, f, h, s.mean(begin, h)*l.share*math.Exp(s.dayNoise[h/24]-s.daily*s.daily/2))
 		}
@@ -144,9 +145,9 @@ func (p *partner) grant(capability string) {
 	if _, ok := p.registry.Capabilities[capability]; ok {
 		return
 	}
-	p.registry.Capabilities[capability] = schema.Capability{Name: capability}
-	p.rights(func(e *schema.Partner) {
-		e.Grants = append(e.Grants, schema.Grant{Capability: capability, Actions: schema.Actions[:], From: e.AgreementStart})
+	p.registry.Capabilities[capability] = registry.Capability{Name: capability}
+	p.rights(func(e *registry.Partner) {
+		e.Grants = append(e.Grants, registry.Grant{Capability: capability, Actions: schema.Actions[:], From: e.AgreementStart})
 	})
 }
 

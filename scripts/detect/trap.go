@@ -7,6 +7,7 @@ import (
 
 	"github.com/overreach/overreach/detectors"
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 // A trap is what looks like overreach and is none: whatever is found in it is
@@ -55,11 +56,11 @@ func trapped(r *rand.Rand, change func(*shape)) *partner {
 // trapDay is a judged day with a week before and two after it.
 func (p *partner) trapDay(r *rand.Rand) int { return int(detectors.History) + 7 + r.IntN(trapDays-21) }
 
-// ordinarily adds visits to an hour of every leaf, so many average hours, to the
+// ordinarily adds visits to an hour of every usage key, so many average hours, to the
 // partner's own people.
 func (p *partner) ordinarily(r *rand.Rand, hour int, times float64) {
-	for _, l := range p.shape.leaves {
-		p.extra(r, l.leaf, 0, hour, times*p.shape.level*l.share)
+	for _, l := range p.shape.usageKeys {
+		p.extra(r, l.usageKey, 0, hour, times*p.shape.level*l.share)
 	}
 }
 
@@ -85,8 +86,8 @@ func job(r *rand.Rand, every, from int) *partner {
 // expect announces a stretch of days.
 func (p *partner) expect(day, days int, factor float64, why string) {
 	from := p.begin + schema.Day(day)
-	p.rights(func(e *schema.Partner) {
-		e.Expected = append(e.Expected, schema.Expected{From: from, Until: from + schema.Day(days-1), Factor: factor, Why: why})
+	p.rights(func(e *registry.Partner) {
+		e.Expected = append(e.Expected, registry.Expected{From: from, Until: from + schema.Day(days-1), Factor: factor, Why: why})
 	})
 }
 
@@ -98,8 +99,8 @@ func launch(r *rand.Rand, announced bool) *partner {
 	fresh := p.crowd(everybody)
 	for h := day*hoursDay + r.IntN(hoursDay); h < p.hours; h++ {
 		left := (times - 1) * math.Exp2(-float64(h-day*hoursDay)/(4*hoursDay))
-		for _, l := range p.shape.leaves {
-			p.extra(r, l.leaf, fresh, h, left*l.share*p.shape.mean(p.begin, h))
+		for _, l := range p.shape.usageKeys {
+			p.extra(r, l.usageKey, fresh, h, left*l.share*p.shape.mean(p.begin, h))
 		}
 	}
 	if announced {
@@ -204,7 +205,7 @@ func lostTraffic(r *rand.Rand) *partner {
 	p.scale(from, from+length, 0.3)
 	begin := (p.begin.Second() + int64(from)*3600) * 1000
 	p.gaps = []schema.Gap{{
-		Range: schema.Range{Partition: schema.Partition{Stream: "kafka/access@1"}, From: 1, To: 100, Pinned: schema.DayOfSecond(begin / 1000)},
+		Range: schema.Range{Partition: schema.Partition{Incarnation: "kafka/access@1"}, From: 1, To: 100, Pinned: schema.DayOfSecond(begin / 1000)},
 		First: begin + 1, Last: begin + int64(length)*3_600_000 - 1, Missing: 99,
 	}}
 	return p
@@ -219,9 +220,9 @@ func newApp(r *rand.Rand) *partner {
 	p := trapped(r, nil)
 	from := p.trapDay(r) * hoursDay
 	for i := range len(p.flows) {
-		leaf := p.flows[i].leaf
-		leaf.App += "-new"
-		p.add(leaf, p.flows[i].crowd)
+		usageKey := p.flows[i].usageKey
+		usageKey.App += "-new"
+		p.add(usageKey, p.flows[i].crowd)
 		p.flows[i].moveTo(&p.flows[len(p.flows)-1], from, p.hours, func(h int) float64 { return math.Min(float64(h-from)/hoursWeek, 1) })
 	}
 	return p
@@ -234,8 +235,8 @@ func withinLimits(r *rand.Rand) *partner {
 	for _, w := range schema.Windows {
 		length := map[schema.Window]int{schema.WindowHour: 2, schema.Window24h: 25, schema.Window30d: 30 * hoursDay, schema.WindowMonth: 31 * hoursDay}[w]
 		most := p.most("", length)
-		p.rights(func(e *schema.Partner) {
-			e.Limits = append(e.Limits, schema.Limit{Window: w, People: uint64(most/share) + 1})
+		p.rights(func(e *registry.Partner) {
+			e.Limits = append(e.Limits, registry.Limit{Window: w, People: uint64(most/share) + 1})
 		})
 	}
 	return p
@@ -246,19 +247,19 @@ func stopsInTime(r *rand.Rand) *partner {
 	p := trapped(r, nil)
 	day := p.trapDay(r)
 	ended := p.begin + schema.Day(day)
-	leaf := schema.Leaf{Partner: "p", App: "app-1", Capability: "contacts", Action: schema.Read}
-	p.registry.Capabilities[leaf.Capability] = schema.Capability{Name: leaf.Capability}
-	renewed := p.shape.leaves[0].leaf.Capability
-	p.rights(func(e *schema.Partner) {
-		e.Grants = append(e.Grants, schema.Grant{Capability: leaf.Capability, Actions: schema.Actions[:1], From: e.AgreementStart, Until: ended - 1})
+	usageKey := schema.UsageKey{Partner: "p", App: "app-1", Capability: "contacts", Action: schema.Read}
+	p.registry.Capabilities[usageKey.Capability] = registry.Capability{Name: usageKey.Capability}
+	renewed := p.shape.usageKeys[0].usageKey.Capability
+	p.rights(func(e *registry.Partner) {
+		e.Grants = append(e.Grants, registry.Grant{Capability: usageKey.Capability, Actions: schema.Actions[:1], From: e.AgreementStart, Until: ended - 1})
 		for i := range e.Grants {
 			if e.Grants[i].Capability == renewed {
 				e.Grants[i].Until = ended - 1
 			}
 		}
-		e.Grants = append(e.Grants, schema.Grant{Capability: renewed, Actions: schema.Actions[:], From: ended})
+		e.Grants = append(e.Grants, registry.Grant{Capability: renewed, Actions: schema.Actions[:], From: ended})
 	})
-	f := p.add(leaf, 0)
+	f := p.add(usageKey, 0)
 	for h := range day * hoursDay {
 		p.called(r, f, h, counted(r, 5, 0.1))
 	}
@@ -279,8 +280,8 @@ func clean(r *rand.Rand, days int) *partner {
 	for _, w := range []schema.Window{schema.WindowHour, schema.Window24h, schema.WindowMonth} {
 		length := map[schema.Window]int{schema.WindowHour: 2, schema.Window24h: 25, schema.WindowMonth: 31 * hoursDay}[w]
 		limit := p.most("", length) * between(r, 3, 4)
-		p.rights(func(e *schema.Partner) {
-			e.Limits = append(e.Limits, schema.Limit{Window: w, People: uint64(limit) + 1})
+		p.rights(func(e *registry.Partner) {
+			e.Limits = append(e.Limits, registry.Limit{Window: w, People: uint64(limit) + 1})
 		})
 	}
 	return p

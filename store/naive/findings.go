@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/overreach/overreach/schema"
+	"github.com/overreach/overreach/schema/registry"
 )
 
 func compareVersions(a, b schema.Version) int {
@@ -45,15 +46,15 @@ func (s *Store) WriteFindings(_ context.Context, findings []schema.Finding, v sc
 	return nil
 }
 
-// Told returns the last change of each of the findings.
-func (s *Store) Told(_ context.Context, ids []string) (map[string]schema.FindingChange, error) {
+// LastReported returns the last change of each of the findings.
+func (s *Store) LastReported(_ context.Context, ids []string) (map[string]schema.FindingChange, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := map[string]schema.FindingChange{}
 	for _, c := range s.changes {
 		id := c.Finding.ID()
 		before, ok := last[id]
-		if slices.Contains(ids, id) && (!ok || cmp.Or(c.Told.Compare(before.Told), cmp.Compare(c.Version.Offsets, before.Version.Offsets)) > 0) {
+		if slices.Contains(ids, id) && (!ok || cmp.Or(c.Reported.Compare(before.Reported), cmp.Compare(c.Version.Offsets, before.Version.Offsets)) > 0) {
 			c.After = time.Time{}
 			last[id] = c
 		}
@@ -72,7 +73,7 @@ func (s *Store) WriteChanges(_ context.Context, changes []schema.FindingChange) 
 			continue
 		}
 		s.told[token] = true
-		c.Told = c.Told.UTC().Truncate(time.Millisecond)
+		c.Reported = c.Reported.UTC().Truncate(time.Millisecond)
 		s.changes = append(s.changes, c)
 	}
 	return nil
@@ -90,7 +91,7 @@ func (s *Store) WriteScores(_ context.Context, scores []schema.Score, v schema.V
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, one := range scores {
-		k := scoreKey{one.Detector, one.Leaf, one.Metric, one.Bucket, one.Step}
+		k := scoreKey{one.Detector, one.UsageKey, one.Metric, one.Bucket, one.Step}
 		if before, ok := s.scored[k]; !ok || v.Offsets >= before {
 			s.scores[k], s.scored[k] = one, v.Offsets
 		}
@@ -119,7 +120,7 @@ func (s *Store) Judged(_ context.Context, slots []uint8) ([]schema.Position, err
 		}
 	}
 	slices.SortFunc(all, func(a, b schema.Position) int {
-		return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.Tier, b.Tier), cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
+		return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.Cadence, b.Cadence), cmp.Compare(a.Incarnation, b.Incarnation), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
 	})
 	return all, nil
 }
@@ -129,7 +130,7 @@ func (s *Store) WriteJudged(_ context.Context, positions []schema.Position) erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range positions {
-		k := judgedKey{p.Slot, p.Tier, p.Partition}
+		k := judgedKey{p.Slot, p.Cadence, p.Partition}
 		if before, ok := s.judged[k]; !ok || cmp.Or(cmp.Compare(p.To, before.To), cmp.Compare(p.Registry, before.Registry), cmp.Compare(p.Watermark, before.Watermark)) >= 0 {
 			s.judged[k] = p
 		}
@@ -143,7 +144,7 @@ func (s *Store) Standing(context.Context) ([]schema.Standing, error) {
 	defer s.mu.Unlock()
 	all := slices.Collect(maps.Values(s.standing))
 	slices.SortFunc(all, func(a, b schema.Standing) int {
-		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
+		return cmp.Or(cmp.Compare(a.Incarnation, b.Incarnation), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
 	})
 	return all, nil
 }
@@ -160,7 +161,7 @@ func (s *Store) WriteStanding(_ context.Context, all []schema.Standing) error {
 
 // SaveRegistry returns the ordinal of a version of the registry: a new one where
 // it is not the latest.
-func (s *Store) SaveRegistry(_ context.Context, r *schema.Registry, _ []byte) (ordinal uint32, err error) {
+func (s *Store) SaveRegistry(_ context.Context, r *registry.Registry, _ []byte) (ordinal uint32, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := len(s.registries); n == 0 || s.registries[n-1] != r.SHA256 {

@@ -22,7 +22,7 @@ import (
 
 // cellKey is a row of usage.
 type cellKey struct {
-	schema.Leaf
+	schema.UsageKey
 	resolution schema.Resolution
 	bucket     int64
 }
@@ -57,14 +57,14 @@ type Store struct {
 }
 
 type judgedKey struct {
-	slot uint8
-	tier schema.Tier
+	slot    uint8
+	cadence schema.Cadence
 	schema.Partition
 }
 
 type scoreKey struct {
 	detector string
-	schema.Leaf
+	schema.UsageKey
 	metric string
 	bucket int64
 	step   schema.Resolution
@@ -116,7 +116,7 @@ func (s *Store) InsertUsage(_ context.Context, m schema.Marker, rows *schema.Usa
 	m.Minutes, m.Why = slices.Clone(m.Minutes), slices.Clone(m.Why)
 	s.markers = append(s.markers, m)
 	for i := range rows.Bucket {
-		k := cellKey{schema.Leaf{Partner: rows.Partner[i], App: rows.App[i], Capability: rows.Capability[i], Action: rows.Action[i]}, rows.Resolution[i], rows.Bucket[i]}
+		k := cellKey{schema.UsageKey{Partner: rows.Partner[i], App: rows.App[i], Capability: rows.Capability[i], Action: rows.Action[i]}, rows.Resolution[i], rows.Bucket[i]}
 		if s.cells[k] == nil {
 			s.cells[k] = &cell{}
 		}
@@ -174,7 +174,7 @@ func (s *Store) extents() []schema.Marker {
 }
 
 func byPlace(a, b schema.Marker) int {
-	return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Partition.Partition, b.Partition.Partition), cmp.Compare(a.From, b.From))
+	return cmp.Or(cmp.Compare(a.Incarnation, b.Incarnation), cmp.Compare(a.Partition.Partition, b.Partition.Partition), cmp.Compare(a.From, b.From))
 }
 
 // Markers returns the markers of batches from a position on.
@@ -240,7 +240,7 @@ func (s *Store) Gaps(context.Context) ([]schema.Gap, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b schema.Gap) int {
-		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Partition.Partition, b.Partition.Partition), cmp.Compare(a.Pinned, b.Pinned), cmp.Compare(a.From, b.From))
+		return cmp.Or(cmp.Compare(a.Incarnation, b.Incarnation), cmp.Compare(a.Partition.Partition, b.Partition.Partition), cmp.Compare(a.Pinned, b.Pinned), cmp.Compare(a.From, b.From))
 	})
 	return all, nil
 }

@@ -33,7 +33,7 @@ func grouped(rows map[cellKey]*cell, key func(cellKey) cellKey) map[cellKey]*cel
 	return sums
 }
 
-func byLeafAndBucket(a, b cellKey) int {
+func byUsageKeyAndBucket(a, b cellKey) int {
 	return cmp.Or(cmp.Compare(a.Partner, b.Partner), cmp.Compare(a.Capability, b.Capability), cmp.Compare(a.App, b.App),
 		cmp.Compare(a.Action, b.Action), cmp.Compare(a.bucket, b.bucket))
 }
@@ -70,9 +70,9 @@ func (s *Store) Usage(_ context.Context, q schema.UsageQuery) ([]schema.UsageCel
 		return g
 	})
 	var all []schema.UsageCell
-	for _, k := range slices.SortedFunc(maps.Keys(sums), byLeafAndBucket) {
+	for _, k := range slices.SortedFunc(maps.Keys(sums), byUsageKeyAndBucket) {
 		c := sums[k]
-		one := schema.UsageCell{Leaf: k.Leaf, Bucket: k.bucket, Counters: c.Counters}
+		one := schema.UsageCell{UsageKey: k.UsageKey, Bucket: k.bucket, Counters: c.Counters}
 		if q.Subjects {
 			one.Subjects = c.subjects.MarshalAppend(nil)
 		}
@@ -126,7 +126,7 @@ func (s *Store) Series(_ context.Context, q schema.SeriesQuery) ([]schema.Series
 	defer s.mu.Unlock()
 	rows := s.chosen(func(k cellKey) bool {
 		return k.resolution == q.Resolution && k.bucket >= q.From && k.bucket < q.To && slices.Contains(q.Partners, k.Partner) &&
-			(!q.ByCapability && !q.ByLeaf || slices.Contains(q.Capabilities, k.Capability))
+			(!q.ByCapability && !q.ByUsageKey || slices.Contains(q.Capabilities, k.Capability))
 	})
 	apart := map[string][]string{}
 	for k := range rows {
@@ -141,11 +141,11 @@ func (s *Store) Series(_ context.Context, q schema.SeriesQuery) ([]schema.Series
 		}
 	}
 	sums := grouped(rows, func(k cellKey) cellKey {
-		g := cellKey{Leaf: schema.Leaf{Partner: k.Partner}, bucket: k.bucket}
-		if q.ByCapability || q.ByLeaf {
+		g := cellKey{UsageKey: schema.UsageKey{Partner: k.Partner}, bucket: k.bucket}
+		if q.ByCapability || q.ByUsageKey {
 			g.Capability = k.Capability
 		}
-		if q.ByLeaf {
+		if q.ByUsageKey {
 			g.Action, g.App = k.Action, schema.OtherApps
 			if slices.Contains(apart[k.Partner], k.App) {
 				g.App = k.App
@@ -154,13 +154,13 @@ func (s *Store) Series(_ context.Context, q schema.SeriesQuery) ([]schema.Series
 		return g
 	})
 	var all []schema.Series
-	for _, k := range slices.SortedFunc(maps.Keys(sums), byLeafAndBucket) {
+	for _, k := range slices.SortedFunc(maps.Keys(sums), byUsageKeyAndBucket) {
 		c := sums[k]
 		if c.Accesses == 0 {
 			continue
 		}
-		if n := len(all); n == 0 || all[n-1].Leaf != k.Leaf {
-			all = append(all, schema.Series{Leaf: k.Leaf})
+		if n := len(all); n == 0 || all[n-1].UsageKey != k.UsageKey {
+			all = append(all, schema.Series{UsageKey: k.UsageKey})
 		}
 		one := &all[len(all)-1]
 		one.Bucket = append(one.Bucket, k.bucket)
@@ -189,7 +189,7 @@ func (s *Store) Peaks(_ context.Context, q schema.SeriesQuery) ([]schema.Peak, e
 				(whole || slices.Contains(q.Capabilities, k.Capability))
 		})
 		sums := grouped(rows, func(k cellKey) cellKey {
-			g := cellKey{Leaf: schema.Leaf{Partner: k.Partner, Capability: k.Capability}, bucket: k.bucket}
+			g := cellKey{UsageKey: schema.UsageKey{Partner: k.Partner, Capability: k.Capability}, bucket: k.bucket}
 			if whole {
 				g.Capability = ""
 			}
