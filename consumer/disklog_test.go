@@ -19,6 +19,7 @@ type diskLog struct {
 
 	mu      sync.Mutex
 	batches []diskBatch
+	first   int64           // where the log begins
 	stable  int64           // the last stable offset as a fetch says it; -1: it says none
 	asked   []int64         // the offsets that were fetched from
 	fail    map[int]int16   // the error codes of the nth fetches, from 1
@@ -72,6 +73,10 @@ func (l *diskLog) answer(offset int64, _ int16) *kmsg.FetchResponseTopicPartitio
 	p := kmsg.NewFetchResponseTopicPartition()
 	p.HighWatermark, p.LastStableOffset = l.stable, l.stable
 	if p.ErrorCode = l.fail[len(l.asked)]; p.ErrorCode != 0 {
+		return &p
+	}
+	if offset < l.first {
+		p.ErrorCode = int16(kafka.OffsetOutOfRange)
 		return &p
 	}
 	i := slices.IndexFunc(l.batches, func(b diskBatch) bool { return b.end > offset })
