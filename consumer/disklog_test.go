@@ -80,7 +80,10 @@ func (l *diskLog) answer(offset int64, _ int16) *kmsg.FetchResponseTopicPartitio
 		return &p
 	}
 	i := slices.IndexFunc(l.batches, func(b diskBatch) bool { return b.end > offset })
-	if i < 0 {
+	switch {
+	case len(l.batches) == 0: // what comes next is not stable yet
+		return &p
+	case i < 0:
 		return nil // it waits for more, as it does
 	}
 	for ; i < len(l.batches); i++ {
