@@ -114,7 +114,7 @@ func (l *diskLog) alter(base int64, change func(b []byte)) {
 }
 
 // flip is what one wrong bit of the records is: the CRC is not theirs any more.
-func flip(b []byte) { b[batchHeader+20] ^= 1 }
+func flip(b []byte) { b[batchHeader+2] ^= 1 }
 
 // segments has segments end with the batches of some base offsets.
 func (l *diskLog) segments(last ...int64) {
