@@ -78,6 +78,37 @@ func TestABatchCountsWhatAMarkerSays(t *testing.T) {
 	}
 }
 
+func TestEachLeafHasARowForEachMinuteHourAndDayThatItTouches(t *testing.T) {
+	b := opened(0, Topic{Name: "access"}) // day1 is an hour before midnight
+	for i, e := range []struct {
+		partner string
+		minute  int64
+	}{{"p", 7}, {"p", 5}, {"q", 5}, {"p", 5}, {"p", 61}, {"p", 59}, {"p", 130}, {"q", 131}} {
+		b.add(event(int64(i), e.partner, e.minute))
+	}
+	rows := b.delta.usage()
+	var got []string
+	for i := range rows.Bucket {
+		got = append(got, fmt.Sprintf("%s %s %d: %d", rows.Partner[i], rows.Resolution[i], (rows.Bucket[i]-day1/1000)/60, rows.Accesses[i]))
+	}
+	var want []string
+	for _, row := range []struct {
+		partner    string
+		resolution schema.Resolution
+		minute, n  int
+	}{
+		{"p", schema.Minute, 5, 2}, {"p", schema.Minute, 7, 1}, {"p", schema.Minute, 59, 1}, {"p", schema.Hourly, 0, 4}, {"p", schema.Daily, -23 * 60, 4},
+		{"p", schema.Minute, 61, 1}, {"p", schema.Hourly, 60, 1}, {"p", schema.Minute, 130, 1}, {"p", schema.Hourly, 120, 1}, {"p", schema.Daily, 60, 2},
+		{"q", schema.Minute, 5, 1}, {"q", schema.Hourly, 0, 1}, {"q", schema.Daily, -23 * 60, 1},
+		{"q", schema.Minute, 131, 1}, {"q", schema.Hourly, 120, 1}, {"q", schema.Daily, 60, 1},
+	} {
+		want = append(want, fmt.Sprintf("%s %s %d: %d", row.partner, row.resolution, row.minute, row.n))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the rows are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func TestARejectIsKeptAsAnOutlineAndWholeOnlyWhereItIsToBe(t *testing.T) {
 	const garbage = `{"name":"Ann","age":`
 	for _, keep := range []bool{false, true} {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // claims has a batch's header say another last offset.
@@ -150,6 +152,25 @@ func TestAnErrorWhileTheNextBatchIsLookedForIsTold(t *testing.T) {
 	}
 }
 
+func TestWhereNeitherBatchNorBrokerSaysWhereTheLogEndsTheErrorIsTold(t *testing.T) {
+	c := kfakeCluster(t)
+	cfg := testConfig(c.ListenAddrs()[0], "access")
+	k := newCluster(&cfg)
+	defer k.close()
+	answering(t, c, func(int64, int16) *kmsg.FetchResponseTopicPartition {
+		p := kmsg.NewFetchResponseTopicPartition()
+		p.ErrorCode, p.HighWatermark, p.LastStableOffset = int16(kafka.InvalidMessage), -1, -1
+		return &p
+	})
+	c.ControlKey(int16(kmsg.ListOffsets), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		return q.ResponseKind(), nil, true // that names nothing
+	})
+	f := &fetcher{transport: k.fetches, cluster: k, topic: "access"}
+	if end, err := f.beyond(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "the broker did not name them all") {
+		t.Errorf("it ends at %d, %v", end, err)
+	}
+}
+
 func TestABatchIsSearchedForBehindWhatIsDamaged(t *testing.T) {
 	good := func(base int64) []byte { return rawBatch(base, 0, 1, "a", "b") }
 	bad := func(base int64) []byte { b := good(base); flip(b); return b }
@@ -157,6 +178,8 @@ func TestABatchIsSearchedForBehindWhatIsDamaged(t *testing.T) {
 	broken := slices.Clone(within)
 	broken[batchHeader] = 1 // a record of a negative length, though the CRC is right
 	seal(broken)
+	longer := good(102) // into the next one
+	longer[11] += 10
 	torn := slices.Clone(within)
 	torn[batchHeader+4] ^= 1
 	for name, c := range map[string]struct {
@@ -176,6 +199,9 @@ func TestABatchIsSearchedForBehindWhatIsDamaged(t *testing.T) {
 		"a control batch":                           {rawBatch(102, 1<<5, 0, "commit"), 100, 102, false},
 		"a batch of which compaction has taken all": {rawBatch(102, 0, 4), 100, 102, false},
 		"packed by an unknown codec":                {slices.Concat(rawBatch(102, 7, 1, "a", "b"), good(104)), 100, 104, false},
+		"packed, of which compaction has taken all": {rawBatch(102, 1, 4), 100, 102, false},
+		"within a record of a whole batch alone":    {broken, 100, -1, false},
+		"within what a wrong length takes in":       {slices.Concat(longer, good(104), good(106)), 100, 104, false},
 		"within a record of a whole batch":          {slices.Concat(broken, good(104)), 100, 104, false},
 		"within a record of a batch before another": {slices.Concat(torn, good(104)), 100, 104, false},
 	} {

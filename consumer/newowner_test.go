@@ -126,6 +126,7 @@ func TestTheRecordThatWasReadLastMustStillBeTheSame(t *testing.T) {
 		}
 	}
 	check("it is the same", same, false)
+	check("the first record of all is another one", fingerprint{offset: 0, time: same.time, crc: 7}, true)
 	check("there was none", fingerprint{offset: -1, crc: 7}, false)
 	otherTime, otherCRC := same, same
 	otherTime.time++

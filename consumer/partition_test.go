@@ -106,6 +106,34 @@ func TestAChunkIsCutWhereBatchesEnd(t *testing.T) {
 	}
 }
 
+func TestABatchThatIsAnotherMembersEndsTheWork(t *testing.T) {
+	for name, c := range map[string]struct {
+		redo, next int64
+		offsets    []int64
+	}{
+		"it is full":                 {0, 3, []int64{0, 1, 2}},
+		"a range ends with a record": {3, 3, []int64{0, 1, 2}},
+		"a range ends before one":    {3, 6, []int64{0, 1, 5}},
+		"a range ends behind all":    {5, 5, []int64{0, 1}},
+	} {
+		addr := broker(t, kfake.SeedTopics(1, "access"))
+		cfg, m := testConfig(addr, "access"), newMemory()
+		cfg.Limits.Events = 3
+		p, _ := beginning(t, cfg, m)
+		if c.redo > 0 {
+			p.redo = &pin{from: 0, to: c.redo, day: 20000, number: 1, last: fingerprint{offset: -1}}
+		}
+		p.fence.member = "another"
+		read := chunk{next: c.next}
+		for _, offset := range c.offsets {
+			read.records = append(read.records, *event(offset, "p", offset))
+		}
+		if err := p.take(t.Context(), &read); !errors.Is(err, errFenced) || len(m.ranges()) != 0 {
+			t.Errorf("%s: %v, counted are %v", name, err, m.ranges())
+		}
+	}
+}
+
 func TestABatchIsDueByItsAgeOrWhereNothingMoreComes(t *testing.T) {
 	addr := broker(t, kfake.SeedTopics(1, "access"))
 	cfg := testConfig(addr, "access")

@@ -324,6 +324,25 @@ func TestWhoFinishesARangeThatCouldNotBeDecodedDoesNotReadIt(t *testing.T) {
 	}
 }
 
+func TestAFormerOwnerThatStandsLearnsThatItIsOne(t *testing.T) {
+	for _, at := range []int64{0, 100} { // with nothing to flush before it, and with a batch
+		l := newDiskLog(t, someEvents(300))
+		l.alter(at, flip)
+		m := newMemory()
+		p, log := owner(t, testConfig(l.addr, "access"), m)
+		m.counts(p.id, 0)
+		p.fence.member = "another"
+		ctx, end := context.WithTimeout(t.Context(), 10*time.Second)
+		defer end()
+		if err := p.work(ctx, t.Context()); !errors.Is(err, errFenced) {
+			t.Errorf("before offset %d its work ends with %v", at, err)
+		}
+		if n := m.chained(t); n.records != 0 || strings.Contains(log.String(), "this partition stands still") {
+			t.Errorf("before offset %d it counts %d records, and says:\n%s", at, n.records, log)
+		}
+	}
+}
+
 func TestADamageThatGoesOnDoesNotWaitAnew(t *testing.T) {
 	at := func(offset int64) *unreadable { return &unreadable{kind: badCRC, offset: offset} }
 	const after = time.Minute
