@@ -109,6 +109,22 @@ func TestEachLeafHasARowForEachMinuteHourAndDayThatItTouches(t *testing.T) {
 	}
 }
 
+func TestARawRowHoldsAllOfItsEvent(t *testing.T) {
+	b := opened(0, Topic{Name: "access"})
+	b.add(event(6, "another", 1))
+	value := fmt.Sprintf(`{"time":%d,"id":"e1","partner":"p","app":"a","capability":"c","action":"write","subject":"s","actor":"t","api_version":"v2","grant":"g","status":403,"records":8,"bytes":9}`, day1)
+	b.add(&record{offset: 7, time: day1 + 86400_000, value: []byte(value)})
+	a := b.access
+	got := fmt.Sprint(a.Offset, a.Item, a.Time, a.Partner, a.App, a.Capability, a.ID, a.APIVersion, a.Grant, a.Status, a.Records, a.Bytes, len(a.Action), len(a.Subject), len(a.Actor))
+	want := fmt.Sprintf("[6 7] [0 0] [%d %d] [another p] [ a] [c c] [ e1] [ v2] [ g] [0 403] [0 8] [0 9] 2 2 2", day1+60_000, day1)
+	if got != want {
+		t.Errorf("the rows are %s, want %s", got, want)
+	}
+	if a.Action[1] != schema.Write || a.Subject[1] != testKey.hash([]byte("s")) || a.Actor[1] != testKey.hash([]byte("t")) {
+		t.Errorf("its action is %v, its people %d and %d", a.Action[1], a.Subject[1], a.Actor[1])
+	}
+}
+
 func TestARejectIsKeptAsAnOutlineAndWholeOnlyWhereItIsToBe(t *testing.T) {
 	const garbage = `{"name":"Ann","age":`
 	for _, keep := range []bool{false, true} {

@@ -190,6 +190,7 @@ func TestABatchIsSearchedForBehindWhatIsDamaged(t *testing.T) {
 	}{
 		"nothing":                                   {nil, 100, -1, false},
 		"it holds the offset":                       {good(100), 100, -1, true},
+		"the first of all, and damaged":             {bad(0), 0, -1, false},
 		"it holds the offset as its last":           {good(100), 101, -1, true},
 		"it ends before the offset":                 {good(100), 102, -1, false},
 		"it begins behind the offset":               {good(100), 99, 100, false},

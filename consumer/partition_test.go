@@ -296,3 +296,15 @@ func TestAStopSettlesWhatWasPassedWithoutARecord(t *testing.T) {
 		t.Errorf("the group's offset is %d with %+v", offset, p)
 	}
 }
+
+func TestWhatIsCountedIsSettledWhileNothingMoreComes(t *testing.T) {
+	addr := broker(t, kfake.SeedTopics(1, "access"))
+	produce(t, addr, 0, 0, jsonOf(someEvents(100))...)
+	cfg := testConfig(addr, "access")
+	r := start(t, cfg, newMemory())
+	waitFor(t, "the group's offset to follow", func() bool {
+		offset, p := committed(t, cfg)
+		return offset == 100 && p.to == 100 && p.last.offset == 99
+	})
+	r.stop()
+}
