@@ -147,9 +147,9 @@ func TestWhatLiesBeforeDamageIsHandedOverAndThenTheDamage(t *testing.T) {
 			if len(c.records) == 0 {
 				t.Errorf("%s: nothing comes before it, and it is no error", name)
 			}
-			got, err = f.parse(rawResponseOf(c.batches), c.next) // as another fetch would
+			_, err = f.parse(rawResponseOf(c.batches), c.next) // as another fetch would
 			if kindOfDamage(err) == "" {
-				got, err = f.piece(c.next)
+				_, err = f.piece(c.next)
 			}
 		}
 		var bad *unreadable

@@ -109,7 +109,7 @@ func TestIncarnationsAreWaitedForUnlessThisInstanceMustNotRead(t *testing.T) {
 		if stale != c.stale || !errors.Is(err, c.err) || len(answers) != 0 {
 			t.Errorf("%v: stale %t, %v", c.answers, stale, err)
 		}
-		if strings.Contains(log.String(), "ClickHouse does not answer") != (c.answers[0] == away) {
+		if strings.Contains(log.String(), "ClickHouse does not answer") != (errors.Is(c.answers[0], away)) {
 			t.Errorf("%v: said\n%s", c.answers, log)
 		}
 	}
