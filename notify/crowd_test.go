@@ -145,3 +145,93 @@ func TestWhatWasToldOfStrangersStaysHoweverTheHistoryGoesOn(t *testing.T) {
 		t.Errorf("%d crowds and %d alerts say nothing", crowds, compared)
 	}
 }
+
+func TestTheSummaryOfManyStrangersNamesTheFirstFiveThatAreStillThere(t *testing.T) {
+	of := func(fires bool, names ...string) string {
+		a := &alert{labels: labels{Detector: strangerDetector, Partner: "(unregistered)"}}
+		for _, name := range names {
+			gone := strings.HasPrefix(name, "-")
+			m := member{run: &run{days: []schema.Change{{FindingKey: schema.FindingKey{Partner: strings.TrimPrefix(name, "-")}}}}}
+			if gone {
+				m.Left = "ended"
+			}
+			a.Members = append(a.Members, m)
+		}
+		if !fires {
+			a.Ended = noon
+		}
+		first, _, _ := strings.Cut(view{alert: a}.summary(), ". So many")
+		return first
+	}
+	same(t, "summaries", []string{
+		of(true, "a", "b", "c", "d", "e"), of(true, "a", "b", "c", "d", "e", "f"), of(true, "a", "-b", "c"), of(false, "-a", "-b"), of(true, "a", "(unregistered)"),
+		of(true, "(unregistered)"), of(true, "-a"),
+	},
+		"5 partners not in the registry: a, b, c, d, e", "6 partners not in the registry: a, b, c, d, e and 1 more", "2 partners not in the registry: a, c",
+		"2 partners not in the registry: a, b", "More than 1 partner not in the registry: a", "More than 0 partners not in the registry", "0 partners not in the registry")
+}
+
+func TestACrowdLastsFromTheTellingThatIsOneTooManyToTheOneThatLeavesNone(t *testing.T) {
+	const isNew, ended = schema.ChangeNew, schema.ChangeEnded
+	spans := func(most int, told ...schema.Change) string {
+		var all []string
+		for _, s := range newCrowd(told, most, newPartnerFold("", maxAge, group)).spans {
+			to := "on"
+			if !s.to.IsZero() {
+				to = fmt.Sprint(s.to.Sub(noon).Minutes())
+			}
+			all = append(all, fmt.Sprint(s.from.Sub(noon).Minutes(), " to ", to))
+		}
+		return strings.Join(all, ", ")
+	}
+	limit := says(3, "z", isNew, schema.Critical) // it is no stranger
+	same(t, "spans", []string{
+		spans(2, stranger(0, "a", isNew), stranger(1, "b", isNew), limit),
+		spans(2, stranger(0, "a", isNew), stranger(1, "b", isNew), stranger(2, "c", isNew)),
+		spans(2, stranger(2, "c", isNew), stranger(1, "b", isNew), stranger(0, "a", isNew), stranger(5, "a", ended), stranger(6, "b", ended)),
+		spans(2, stranger(0, "a", isNew), stranger(1, "b", isNew), stranger(2, "c", isNew), stranger(5, "a", ended), stranger(6, "b", ended), stranger(7, "c", ended)),
+		spans(2, stranger(0, "a", isNew), stranger(1, "b", isNew), stranger(2, "c", isNew), stranger(2, "a", ended)), // at once
+		spans(1, stranger(0, "a", isNew), stranger(1, "b", isNew), stranger(2, "a", ended), stranger(2, "b", ended), stranger(3, "a", isNew), stranger(4, "b", isNew)),
+		spans(2, stranger(0, "(unregistered)", isNew)),
+	}, "", "2 to on", "2 to on", "2 to 7", "", "1 to 2, 4 to on", "0 to on")
+
+	c := &crowd{spans: []span{{from: minute(2), to: minute(7)}, {from: minute(9)}}}
+	var has []string
+	for m := range 11 {
+		if c.has(stranger(m, "a", isNew)) {
+			has = append(has, fmt.Sprint(m))
+		}
+	}
+	same(t, "told by the crowd's alert", has, "2", "3", "4", "5", "6", "7", "9", "10")
+	if c.has(says(3, "a", isNew, schema.Critical)) {
+		t.Error("a finding of another kind is told by it")
+	}
+}
+
+func TestAStrangersAlertThatEndsForTheCrowdsIsOvertakenByIt(t *testing.T) {
+	h := history{Changes: []schema.Change{
+		stranger(0, "gone", schema.ChangeNew), stranger(1, "gone", schema.ChangeEnded),
+		stranger(2, "a", schema.ChangeNew), stranger(3, "b", schema.ChangeNew), stranger(4, "c", schema.ChangeNew), stranger(5, "d", schema.ChangeNew),
+	}}
+	of := map[string]*alert{}
+	for _, a := range fold(h, maxAge, group, strangers, minute(30)).Alerts {
+		of[a.Partner] = a
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		if a := of[name]; a.fires() || !a.Superseded || !a.Ended.Equal(minute(5)) || a.Because != "superseded by the alert of all partners that are not in the registry" {
+			t.Errorf("the alert of %s is %+v", name, a)
+		}
+	}
+	if a := of["gone"]; a.fires() || a.Superseded {
+		t.Errorf("what was over before is %+v", a)
+	}
+	var names []string
+	for _, m := range of["(unregistered)"].Members {
+		names = append(names, m.run.last().Partner)
+	}
+	slices.Sort(names)
+	same(t, "the crowd's alert tells", names, "a", "b", "c", "d")
+	if of["d"] != nil || !of["(unregistered)"].crowded() || of["a"].crowded() {
+		t.Errorf("there are alerts of %v", of)
+	}
+}
