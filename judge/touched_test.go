@@ -155,6 +155,10 @@ func TestStrangersThatAreNotNamedAreOneActivity(t *testing.T) {
 	if _, err := k.r.usage(t.Context(), schema.UsageQuery{}, "a", detectors.Folded); err != nil || k.usages[1].NotPartners != nil || len(k.usages[1].Partners) != 2 {
 		t.Errorf("others are read by %+v (%v)", k.usages[1], err)
 	}
+	empty := onLedger(Config{}, &ledger{others: 3}) // nobody is registered, and nobody named
+	if _, err := empty.r.usage(t.Context(), schema.UsageQuery{}, detectors.Folded); err != nil || empty.usages[0].NotPartners == nil {
+		t.Errorf("where all are strangers they are read one by one: %+v (%v)", empty.usages[0], err)
+	}
 	if k.times("Unregistered") != 1 {
 		t.Errorf("in a round strangers are read %d times", k.times("Unregistered"))
 	}
