@@ -223,12 +223,15 @@ func TestAWholePeriodIsTheSumOfItsSpans(t *testing.T) {
 	}
 	var read []string
 	for _, q := range k.usages {
-		read = append(read, fmt.Sprint(q.Partners, q.Capability, q.From/86400, " ", q.To/86400, q.Actions, q.Subjects, q.Bystanders, q.NotPartners != nil))
+		if !q.Subjects || !q.Bystanders {
+			t.Errorf("people are not read: %+v", q)
+		}
+		read = append(read, fmt.Sprintf("%s %q %d to %d %v, the others %t", q.Partners, q.Capability, q.From/86400, q.To/86400, q.Actions, q.NotPartners != nil))
 	}
 	slices.Sort(read)
 	want := []string{
-		fmt.Sprint([]string{"bank", "shop"}, "", 5, " ", 9, reads, true, true, false), fmt.Sprint([]string{"bank"}, "", 5, " ", (1<<40)/86400, writes, true, true, false),
-		fmt.Sprint([]string{"bank"}, "friends", 5, " ", 9, reads, true, true, false), fmt.Sprint([]string{}, "", 0, " ", (1<<40)/86400, []schema.Action{}, true, true, true),
+		`[bank shop] "" 5 to 9 [read], the others false`, `[bank] "" 5 to 12725829 [write delete], the others false`,
+		`[bank] "friends" 5 to 9 [read], the others false`, `[] "" 0 to 12725829 [], the others true`,
 	}
 	slices.Sort(want)
 	if !slices.Equal(read, want) {

@@ -283,7 +283,7 @@ func TestARoundThatHangsStandsAfterFiveMinutes(t *testing.T) {
 		if all := k.j.Stalls(); len(all) > 0 {
 			t.Errorf("after five minutes: %v", all)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if all := k.j.Stalls(); len(all) != 1 || !all[0].Since.Equal(began) {
 			t.Errorf("after more: %v", all)
 		}
@@ -293,7 +293,7 @@ func TestARoundThatHangsStandsAfterFiveMinutes(t *testing.T) {
 		if k.j.health.idles() {
 			t.Error("within a minute the group may be shared out anew")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if !k.j.health.idles() || len(k.j.Stalls()) > 0 {
 			t.Error("after that it stands by")
 		}
@@ -316,7 +316,7 @@ func TestAmidAPassWindowsThatSlideAreJudgedAsOftenAsTheyTake(t *testing.T) {
 		}
 		time.Sleep(time.Second - 1)
 		f("before its interval is over", 0)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		f("when it is", 1)
 		if got := k.j.lastRun[schema.CadenceMinute]; !got.Equal(time.Now()) {
 			t.Errorf("it ran at %v", got)
@@ -325,7 +325,7 @@ func TestAmidAPassWindowsThatSlideAreJudgedAsOftenAsTheyTake(t *testing.T) {
 		k.j.tookAmid = 5 * time.Second
 		time.Sleep(5*time.Second - 1)
 		f("before the pass had as much time as the last round amid it", 0)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		f("after that", 1)
 		if k.j.tookAmid != 0 {
 			t.Errorf("it took %v", k.j.tookAmid)

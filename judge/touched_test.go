@@ -257,7 +257,7 @@ func TestReadingWhoWasActiveSaysWhatFails(t *testing.T) {
 		t.Errorf("the store fails: %v", err)
 	}
 	k = onLedger(Config{}, &ledger{})
-	k.usage = func(q schema.UsageQuery) []schema.UsageCell {
+	k.usage = func(schema.UsageQuery) []schema.UsageCell {
 		k.fails = "Usage" // the second time
 		return make([]schema.UsageCell, 200_000)
 	}

@@ -301,7 +301,7 @@ func TestAnAnswerIsTakenRefusedOrTriedAgainByItsStatus(t *testing.T) {
 		300: {err: errors.New("it answered 300 Multiple Choices: redirects are not followed, name the address that it leads to")},
 		399: {err: errors.New("it answered 399 : redirects are not followed, name the address that it leads to")},
 		400: {err: errors.New("it answered 400 Bad Request"), refused: true},
-		401: {err: errors.New("it answered 401 Unauthorized"), after: 3 * time.Second},
+		401: {err: errors.New("it answered 401 " + http.StatusText(401)), after: 3 * time.Second},
 		403: {err: errors.New("it answered 403 Forbidden"), after: 3 * time.Second},
 		404: {err: errors.New("it answered 404 Not Found"), after: 3 * time.Second},
 		405: {err: errors.New("it answered 405 Method Not Allowed"), after: 3 * time.Second},
