@@ -235,3 +235,17 @@ func TestAStrangersAlertThatEndsForTheCrowdsIsOvertakenByIt(t *testing.T) {
 		t.Errorf("there are alerts of %v", of)
 	}
 }
+
+func TestAStrangerThatIsSilencedIsHandedToTheCrowdToo(t *testing.T) {
+	h := history{Changes: []schema.Change{
+		stranger(0, "a", schema.ChangeNew), stranger(2, "b", schema.ChangeNew), stranger(3, "c", schema.ChangeNew), stranger(5, "d", schema.ChangeNew),
+	}}
+	silence := does(1, schema.Silence, "", 600)
+	silence.Finding = h.Changes[0].ID
+	h.Actions = []schema.FindingAction{silence}
+	for _, a := range fold(h, maxAge, group, strangers, minute(30)).Alerts {
+		if a.crowded() && (!a.fires() || len(a.Members) != 4) || a.Partner == "a" && (a.Superseded || !strings.HasPrefix(a.Because, "silenced by ann")) {
+			t.Errorf("there is %+v", a)
+		}
+	}
+}

@@ -72,6 +72,8 @@ func TestAnAcknowledgedFindingIsToldAnewWhenItsPeopleAreTenTimesWhatLastPaged(t 
 	foldsTo(t, "ten of nobody", 99, T{says(0, "p/a", isNew, warning)}, A{when(0, ack), grown(30, 10)}, anew)
 	foldsTo(t, "the next day counts from the same page", 99, append(paged[:1:1], of(80, says(25, "p/a/next", schema.ChangeContinued, warning))),
 		A{ack, when(999, does(28, schema.Grown, "p/a/next", 0)), when(1000, does(30, schema.Grown, "p/a/next", 0))}, anew)
+	foldsTo(t, "the next time counts from none", 99, append(paged[:1:1], of(1000, says(40, "p/a", schema.ChangeEnded, warning)), of(50, says(60, "p/a", schema.ChangeReopened, warning))),
+		A{ack, grown(30, 1000)}, over+"\nVolumeLimit p/a warning from 30: (a), 1 times anew, to 40: ended\nVolumeLimit p/a warning from 60: a")
 	foldsTo(t, "resolved it is not acknowledged any more", 99, paged, A{ack, does(25, schema.Resolve, "p/a", 0), grown(30, 1000)},
 		"VolumeLimit p/a warning from 0: (a), to 25: resolved by ann: why")
 	foldsTo(t, "an alert that has just begun does not take it in", 99, append(paged[:1:1], says(25, "p/b", isNew, critical)), A{ack, grown(30, 1000)},
@@ -93,6 +95,8 @@ func TestAnAcknowledgedAlertDoesNotTakeInAnotherCapability(t *testing.T) {
 	foldsTo(t, "acknowledged after that", 20, T{says(0, "p/a", isNew, critical), says(2, "p/b", isNew, warning)}, ack, "VolumeLimit p/a critical from 0: a b"+joined)
 	foldsTo(t, "acknowledged before", 20, T{says(0, "p/a", isNew, critical), says(5, "p/b", isNew, warning)}, ack,
 		"VolumeLimit p/a critical from 0: a\nVolumeLimit p/b warning from 5: b")
+	foldsTo(t, "acknowledged before, and as bad", 20, T{says(0, "p/a", isNew, critical), says(5, "p/b", isNew, critical)}, ack,
+		"VolumeLimit p/a critical from 0: a\nVolumeLimit p/b critical from 5: b")
 	foldsTo(t, "a third joins the second", 20, T{says(0, "p/a", isNew, critical), says(5, "p/b", isNew, warning), says(6, "p/c", isNew, warning)}, ack,
 		"VolumeLimit p/a critical from 0: a\nVolumeLimit p/b warning from 5: b c, held back 1, told again at 15")
 	foldsTo(t, "another finding of the same capability", 20, T{says(0, "p/a", isNew, critical), surge}, ack, "VolumeLimit p/a critical from 0: a a"+joined)

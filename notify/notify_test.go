@@ -175,6 +175,42 @@ func TestWhatIsNotedHoldsInTheSameReading(t *testing.T) {
 	})
 }
 
+func TestEachFindingIsNotedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		var all []schema.Finding
+		for i := range strangers + 1 { // a crowd, so each is a run of its partner's and of the crowd's
+			f := begun(fmt.Sprint("s", i), "", schema.Critical)
+			f.Detector, f.Window, f.Cause, f.Period = strangerDetector, "", "unregistered", 0
+			store.tell(f, schema.ChangeNew)
+			all = append(all, f)
+		}
+		time.Sleep(time.Second)
+		for _, f := range all {
+			store.do(f, schema.Resolve, time.Time{})
+		}
+		time.Sleep(time.Minute)
+		for _, f := range all {
+			f.LastSeen = time.Now()
+			store.findings[f.ID()] = f
+		}
+		if _, err := reader(oneWebhook, store).read(t.Context(), everySlot()); err != nil {
+			t.Fatal(err)
+		}
+		noted := map[string]int{}
+		for _, a := range store.actions[len(all):] {
+			if a.Act == schema.SeenAgain {
+				noted[a.Finding]++
+			}
+		}
+		for _, f := range all {
+			if noted[f.ID()] != 1 || len(noted) != len(all) {
+				t.Errorf("noted, by finding: %v", noted)
+			}
+		}
+	})
+}
+
 func TestNotingThatFailsSaysWhatWasToBeNoted(t *testing.T) {
 	store := newMemory()
 	f := begun("bank", "messaging", schema.Critical)
@@ -301,7 +337,7 @@ func TestAnAnswerIsTakenRefusedOrTriedAgainByItsStatus(t *testing.T) {
 		300: {err: errors.New("it answered 300 Multiple Choices: redirects are not followed, name the address that it leads to")},
 		399: {err: errors.New("it answered 399 : redirects are not followed, name the address that it leads to")},
 		400: {err: errors.New("it answered 400 Bad Request"), refused: true},
-		401: {err: errors.New("it answered 401 " + http.StatusText(401)), after: 3 * time.Second},
+		401: {err: errors.New("it answered 401 " + http.StatusText(http.StatusUnauthorized)), after: 3 * time.Second},
 		403: {err: errors.New("it answered 403 Forbidden"), after: 3 * time.Second},
 		404: {err: errors.New("it answered 404 Not Found"), after: 3 * time.Second},
 		405: {err: errors.New("it answered 405 Method Not Allowed"), after: 3 * time.Second},

@@ -346,3 +346,9 @@ func sameJSON(t *testing.T, got []byte, want string) {
 		t.Errorf("%d lines, want %d", len(gotLines), len(wantLines))
 	}
 }
+
+func TestOfAsManyPeopleTheFirstFindingSpeaks(t *testing.T) {
+	v, f := fourRuns()
+	f[0].People = schema.Estimate{Value: 3000, Low: 2900, High: 3100}
+	same(t, "people", []string{people(v.people())}, "3000 (2900 to 3100)")
+}

@@ -424,3 +424,30 @@ func TestWhatWasToldOfAnAlertGoesInTheOrderInWhichItHappened(t *testing.T) {
 		t.Errorf("when all are told, due is %v", got)
 	}
 }
+
+func TestAMessageOnItsWayIsWaitedForAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		receiver := &far{answer: func(webhookBody) (int, http.Header, error) { return 204, nil, nil }}
+		store.tell(begun("bank", "messaging", schema.Critical), schema.ChangeNew)
+		_, stop := running(t, oneWebhook, store, func(n *Notifier) {
+			n.senders[0].client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				time.Sleep(time.Second) // whatever the sender wants meanwhile
+				return receiver.RoundTrip(r)
+			})
+		})
+		time.Sleep(500 * time.Millisecond)
+		stop()
+		same(t, "told", receiver.kinds(), "firing bank")
+		same(t, "deliveries", store.outcomes(), "firing delivered")
+	})
+}
+
+func TestEveryReceiverIsShownBeforeItIsToldAnything(t *testing.T) {
+	n := reader(oneWebhook, newMemory())
+	sameCounts(t, "requests that failed", counts(t, n.metrics.failed), map[string]float64{"webhook hooks.example": 0})
+	sameCounts(t, "the oldest", counts(t, n.metrics.oldest), map[string]float64{"webhook hooks.example": 0})
+	sameCounts(t, "deliveries", counts(t, n.metrics.deliveries), map[string]float64{
+		"delivered webhook hooks.example": 0, "refused webhook hooks.example": 0, "gave up webhook hooks.example": 0, "overtaken webhook hooks.example": 0,
+	})
+}
