@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -170,9 +171,9 @@ func (n *Notifier) read(ctx context.Context, owned []uint8) (plan, error) {
 	h := history{Changes: slices.DeleteFunc(tellings, func(t schema.Change) bool {
 		return !mine(t.Partner) && t.Detector != strangerDetector // how many strangers there are, everybody must know
 	})}
-	ids := map[string]bool{}
-	for _, t := range h.Changes {
-		ids[t.ID] = true
+	ids := make([]string, len(h.Changes))
+	for i := range h.Changes {
+		ids[i] = h.Changes[i].ID
 	}
 	if h.Actions, err = inChunks(ids, func(ids []string) ([]schema.FindingAction, error) { return n.store.Actions(ctx, ids) }); err != nil {
 		return plan{}, err
@@ -202,12 +203,12 @@ func (n *Notifier) read(ctx context.Context, owned []uint8) (plan, error) {
 // note writes down what the latest figures of runs come to: no telling says it, and
 // every instance is to fold it from the same moment.
 func (n *Notifier) note(ctx context.Context, watched []*run, now time.Time) ([]schema.FindingAction, error) {
-	acted, digested := map[string]bool{}, map[string]bool{}
+	var acted, digested []string
 	for _, r := range watched {
 		if !r.due && r.resolved == nil {
-			digested[r.id()] = true // all that an old log leaves open, so of these only what goes on is read
+			digested = append(digested, r.id()) // all that an old log leaves open, so of these only what goes on is read
 		} else {
-			acted[r.id()] = true
+			acted = append(acted, r.id())
 		}
 	}
 	latest, err := n.findings(ctx, acted, time.Time{})
@@ -242,14 +243,14 @@ func (n *Notifier) note(ctx context.Context, watched []*run, now time.Time) ([]s
 }
 
 func (n *Notifier) deliveries(ctx context.Context, alerts []*alert) (map[string]map[string]schema.Outcome, error) {
-	ids := map[string]bool{}
+	var ids []string
 	for _, a := range alerts {
 		for _, e := range a.events() {
-			ids[e.id] = true
+			ids = append(ids, e.id)
 		}
 	}
 	all := map[string]map[string]schema.Outcome{}
-	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(ids)), idsAtOnce) {
+	for chunk := range chunks(ids) {
 		part, err := n.store.Deliveries(ctx, chunk)
 		if err != nil {
 			return nil, err
@@ -277,11 +278,11 @@ func (n *Notifier) settledByAll(p plan, a *alert) bool {
 
 // views reads the figures that are shown of each alert.
 func (n *Notifier) views(ctx context.Context, alerts []*alert) ([]view, error) {
-	ids := map[string]bool{}
+	var ids []string
 	for _, a := range alerts {
-		ids[a.Lead] = true
+		ids = append(ids, a.Lead)
 		for _, r := range a.shown() {
-			ids[r.id()] = true
+			ids = append(ids, r.id())
 		}
 	}
 	latest, err := n.findings(ctx, ids, time.Time{})
@@ -296,7 +297,7 @@ func (n *Notifier) views(ctx context.Context, alerts []*alert) ([]view, error) {
 }
 
 // findings reads those of the ids that were seen since a time, by id.
-func (n *Notifier) findings(ctx context.Context, ids map[string]bool, since time.Time) (map[string]*schema.Finding, error) {
+func (n *Notifier) findings(ctx context.Context, ids []string, since time.Time) (map[string]*schema.Finding, error) {
 	all, err := inChunks(ids, func(ids []string) ([]schema.VersionedFinding, error) {
 		return n.store.Findings(ctx, schema.FindingsQuery{IDs: ids, Since: since})
 	})
@@ -310,10 +311,16 @@ func (n *Notifier) findings(ctx context.Context, ids map[string]bool, since time
 	return byID, nil
 }
 
+// chunks yields each of the ids once, some at a time.
+func chunks(ids []string) iter.Seq[[]string] {
+	slices.Sort(ids)
+	return slices.Chunk(slices.Compact(ids), idsAtOnce)
+}
+
 // inChunks reads what belongs to many ids, some at a time.
-func inChunks[T any](ids map[string]bool, read func([]string) ([]T, error)) ([]T, error) {
+func inChunks[T any](ids []string, read func([]string) ([]T, error)) ([]T, error) {
 	var all []T
-	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(ids)), idsAtOnce) {
+	for chunk := range chunks(ids) {
 		part, err := read(chunk)
 		if err != nil {
 			return nil, err
