@@ -133,3 +133,20 @@ func TestWhatThePlanNoLongerHoldsIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+func TestAWebhookIsToldEachThatJoinedAndThenTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		a := over(time.Hour, time.Minute)
+		a.Grown = []time.Time{a.Started.Add(time.Minute), a.Started.Add(2 * time.Minute)}
+		s, receiver := handed(&log, a), &far{}
+		s.client.Transport = receiver
+		if wait := s.pass(t.Context()); wait != 0 {
+			t.Errorf("it is to be tried again in %v", wait)
+		}
+		same(t, "told", receiver.kinds(), "firing bank", "joined bank", "joined bank", "resolved bank")
+		if at := receiver.bodies()[2].At; !at.Equal(a.Grown[1]) {
+			t.Errorf("the second joined at %v, want %v", at, a.Grown[1])
+		}
+	})
+}
