@@ -111,10 +111,7 @@ func hinge(values []float64, c int) float64 {
 // (Kendall, 1938, section 6).
 func kendall(n, s int) float64 {
 	most := (n*(n-1)/2 - s) / 2 // inversions
-	if most < 0 {
-		return 0
-	}
-	share := []float64{1} // of the orders, by inversions
+	share := []float64{1}       // of the orders, by inversions
 	for k := 2; k <= n; k++ {
 		next := make([]float64, k*(k-1)/2+1)
 		for i, p := range share {
@@ -125,7 +122,7 @@ func kendall(n, s int) float64 {
 		share = next
 	}
 	sum := 0.0
-	for _, p := range share[:min(most+1, len(share))] {
+	for _, p := range share[:most+1] {
 		sum += p
 	}
 	return math.Min(sum, 1)
