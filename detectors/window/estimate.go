@@ -39,12 +39,12 @@ func (s *Sketch) Estimate() Estimate {
 // Around returns an estimate of x with the interval that a sketch's has: ClickHouse's
 // own estimates have it too, but for a bias near 45,000.
 func Around(x float64) Estimate {
-	if x <= sparseMax {
-		n := saturate(math.Round(x))
+	n := saturate(math.Round(x))
+	if n <= sparseMax {
 		return Estimate{n, n, n}
 	}
 	return Estimate{
-		Value: saturate(math.Round(x)),
+		Value: n,
 		Low:   max(saturate(math.Floor(x/(1+margin))), sparseMax+1),
 		High:  saturate(math.Ceil(x / (1 - margin))),
 	}

@@ -150,3 +150,16 @@ func TestAUnionGrowsAsUnevenlyAsTheGrainSaysAndSmallOnesLess(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEstimateOfUpTo511IsWithoutDoubtAndBeyondWithAnInterval(t *testing.T) {
+	for x, want := range map[float64]Estimate{
+		0: {0, 0, 0}, 0.4: {0, 0, 0}, 7.5: {8, 8, 8}, 511: {511, 511, 511}, 511.4: {511, 511, 511}, 511.5: {512, 512, 520}, 512: {512, 512, 521}, 10_000: {10_000, 9843, 10_162},
+	} {
+		if got := Around(x); got != want {
+			t.Errorf("around %g: got %+v, want %+v", x, got, want)
+		}
+		if got := Around(x).Exact(); got != (x < 511.5) {
+			t.Errorf("around %g is exact: %t", x, got)
+		}
+	}
+}
