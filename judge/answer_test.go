@@ -338,3 +338,38 @@ func (l *levels) Series(_ context.Context, q schema.SeriesQuery) ([]schema.Serie
 	l.asked = append(l.asked, q)
 	return l.of(q), nil
 }
+
+func TestAsManySeriesAsAreHeldAtOnceAreTooMany(t *testing.T) {
+	for _, c := range []struct {
+		partners []string
+		series   int
+		want     error
+	}{{[]string{"bank", "shop"}, 2499, nil}, {[]string{"bank", "shop"}, 2500, errTooManySeries}, {[]string{"bank"}, 2500, nil}} {
+		k := onLedger(Config{MaxApps: 5, Interval: time.Hour}, &ledger{}, "bank", "shop")
+		k.j.lastRun = map[schema.Cadence]time.Time{schema.CadenceMinute: time.Now()}
+		k.r.version.Watermark = (aMonday + 1).Second()
+		store := &levels{ledger: k.ledger}
+		store.of = func(schema.SeriesQuery) []schema.Series {
+			if len(store.asked) > 1 {
+				return nil
+			}
+			return make([]schema.Series, c.series)
+		}
+		k.j.store = store
+		var questions []asked
+		var of []int
+		for i, name := range c.partners {
+			questions, of = append(questions, sliding(schema.WindowClockHour, name, "", aMonday, 0)), append(of, i)
+		}
+		err := k.r.answerSeries(t.Context(), questions, of, make([]usage.Answer, len(of)))
+		if !errors.Is(err, c.want) || err != nil && c.want == nil {
+			t.Errorf("%d series of %q: %v, want %v", c.series, c.partners, err, c.want)
+		}
+		if limit := store.asked[0].Limit; limit != map[bool]int{true: 0, false: 2500}[len(c.partners) == 1] {
+			t.Errorf("of %q at most %d are read", c.partners, limit)
+		}
+		if len(store.asked) == 3 && len(c.partners) == 2 && store.asked[2].Limit != 1 {
+			t.Errorf("after %d at most %d are read", c.series, store.asked[2].Limit)
+		}
+	}
+}

@@ -272,7 +272,15 @@ func TestPartitionsThatAreLeftOutAreListedInOrder(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	k.j.LeftOut()[0].What = "another" // what is handed out is a copy
+	for p, s := range k.j.standing {
+		k.j.metrics.partition(p, s)
+	}
 	k.j.standsBy()
+	for _, name := range []string{"overreach_judge_partition_stood_seconds", "overreach_judge_partition_left_out"} {
+		if n := gathered(t, k, name); n != 0 {
+			t.Errorf("others judge, and %d partitions have %s", n, name)
+		}
+	}
 	if got := k.j.LeftOut(); len(got) > 0 {
 		t.Errorf("others judge, and left out is %v", got)
 	}

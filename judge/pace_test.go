@@ -136,6 +136,79 @@ func TestARoundThatEndsWellSaysWhatItCameTo(t *testing.T) {
 	})
 }
 
+func TestHowLongRoundsTakeIsCountedFromFiveMillisecondsToFortySeconds(t *testing.T) {
+	k := paced(&ledger{})
+	for range 3 {
+		k.cadencesRead(t, false)
+	}
+	families, err := k.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "overreach_judge_round_seconds" {
+			continue
+		}
+		h := f.GetMetric()[0].GetHistogram()
+		all := h.GetBucket()
+		if h.GetSampleCount() != 3 || len(all) != 14 || all[0].GetUpperBound() != 0.005 || all[1].GetUpperBound() != 0.01 || all[13].GetUpperBound() != 40.96 {
+			t.Errorf("%d rounds are counted in %v", h.GetSampleCount(), all)
+		}
+		return
+	}
+	t.Error("rounds are not counted")
+}
+
+func TestACadenceIsBehindSinceTheFirstOfItsPartitionsIs(t *testing.T) {
+	k := paced(&ledger{})
+	k.j.at = map[schema.Cadence]map[schema.Partition]int64{schema.CadenceHour: {part(0): 5, part(1): 7, part(2): 9}}
+	now := time.Unix(1_700_000_000, 0)
+	k.j.now = func() time.Time { return now }
+	look := func(want string, to ...int64) {
+		t.Helper()
+		var extents []schema.Marker
+		for i, n := range to {
+			extents = append(extents, schema.Marker{Range: schema.Range{Partition: part(int32(i)), To: n}}) //nolint:gosec // few
+		}
+		k.j.noteBehind(schema.CadenceHour, extents)
+		b := k.j.health.cadences[schema.CadenceHour]
+		since := "never"
+		if !b.since.IsZero() {
+			since = fmt.Sprint(b.since.Unix() - 1_700_000_000)
+		}
+		if got := fmt.Sprint(b.offsets, " since ", since); got != want {
+			t.Errorf("%v: behind are %s, want %s", to, got, want)
+		}
+		now = now.Add(time.Second)
+	}
+	look("0 since never", 5, 7, 9)
+	look("1 since 1", 5, 8, 9)
+	look("4 since 1", 7, 8, 10)
+	k.j.at[schema.CadenceHour][part(1)] = 8
+	look("3 since 2", 7, 8, 10)
+	k.j.at[schema.CadenceHour][part(0)] = 6
+	look("2 since 2", 7, 8, 10)
+	k.j.at[schema.CadenceHour][part(2)] = 10
+	look("1 since 4", 7, 8, 10)
+	look("1 since 4", 7, 8, 10)
+}
+
+func TestWhereTheRegistryChangedThatIsKeptThoughNothingIsNew(t *testing.T) {
+	k := paced(&ledger{slots: []uint8{1}})
+	k.judged = []schema.Position{{Slot: 1, Cadence: schema.CadenceHour, Partition: part(0), To: 5, Registry: 2}}
+	if err := k.j.takeSlots(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := k.r.run(t.Context(), schema.CadenceHour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(k.wroteJudged) != 1 || k.wroteJudged[0].Registry != 3 || k.wroteJudged[0].To != 5 || k.j.judgedBy[schema.CadenceHour] != 3 {
+		t.Errorf("written is %+v", k.wroteJudged)
+	}
+}
+
 func TestSlotsThatWereJudgedApartAreJudgedOnFromTheLeast(t *testing.T) {
 	position := func(slot uint8, cadence schema.Cadence, partition int32, to int64, registry uint32, watermark int64) schema.Position {
 		return schema.Position{Slot: slot, Cadence: cadence, Partition: part(partition), To: to, Registry: registry, Watermark: watermark}
