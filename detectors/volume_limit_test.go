@@ -214,6 +214,7 @@ func TestATouchedDayAsksForEachPeriodThatAWindowOverItEndsIn(t *testing.T) {
 	f(schema.WindowMonth, "2018-12-31", "2018-12-01/2019-01-01")
 	f(schema.WindowMonth, "2018-12-01 2018-12-18 2019-02-28", "2018-12-01/2019-01-01 2019-02-01/2019-03-01")
 	f(schema.Window30d, "2018-12-01", "2018-12-01/2019-01-01")
+	f(schema.Window30d, "2018-12-02", "2018-12-01/2019-01-01") // the 30 days from it on end on the 31st
 	f(schema.Window30d, "2018-12-03", "2018-12-01/2019-01-01 2019-01-01/2019-02-01")
 	f(schema.Window30d, "2019-01-31", "2019-01-01/2019-02-01 2019-02-01/2019-03-01 2019-03-01/2019-04-01")
 	f(schema.WindowHour, "", "")
