@@ -180,6 +180,31 @@ func TestAReceiverThatAsksForMoreTimeHasIt(t *testing.T) {
 	})
 }
 
+func TestWhatWaitsForAReceiverAgesMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, receiver := newMemory(), &far{answer: func(webhookBody) (int, http.Header, error) {
+			return 503, http.Header{"Retry-After": {"600"}}, nil
+		}}
+		n, _ := running(t, oneWebhook, store, receiver.use)
+		store.tell(begun("bank", "messaging", schema.Critical), schema.ChangeNew)
+		soon(n)
+		for m := range 9 {
+			time.Sleep(time.Minute)
+			soon(n)
+			if got := oldest(t, n); got < float64(60*(m+1)) || got > float64(60*(m+2)) {
+				t.Errorf("after %d minutes the oldest is %v seconds old", m+1, got)
+			}
+		}
+		if tries := len(receiver.times()); tries != 1 {
+			t.Errorf("it is tried %d times", tries)
+		}
+		time.Sleep(time.Minute)
+		if tries := len(receiver.times()); tries != 2 {
+			t.Errorf("after ten minutes it is tried %d times", tries)
+		}
+	})
+}
+
 func TestADeliveryIsKeptWithWhatBecameOfItAndWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

@@ -75,9 +75,11 @@ func TestWhatCannotBeSeenIsWrittenAsAnEscape(t *testing.T) {
 
 func TestALabelIsAsLongAsItMayBeAndNoLonger(t *testing.T) {
 	x := strings.Repeat("x", longestLabel)
+	noLetter := strings.Repeat("\x80", longestLabel+1)
 	mark := func(name string) string { return "~" + hashed(name)[:8] }
 	for name, want := range map[string]string{
 		"":                          "(none)",
+		noLetter:                    mark(noLetter),
 		"(none)":                    "(none)" + mark("(none)"),
 		x:                           x,
 		x + "y":                     x[:191] + mark(x+"y"),
