@@ -108,8 +108,13 @@ func TestScoresAreWrittenSomeThousandsAtATime(t *testing.T) {
 	if len(k.scores) != 3*20_000 || k.times("WriteScores") != 2 {
 		t.Errorf("%d scores are written at %d times; want those of the day alone, and none twice", len(k.scores), k.times("WriteScores"))
 	}
+	k.scores, k.asked, many.n = nil, nil, 25_001
+	if err := r.judgeActivities(t.Context(), crowdedPass, activities[:2]); err != nil || len(k.scores) != 50_000 || k.times("WriteScores") != 2 {
+		t.Errorf("%d scores are written at %d times, and what is left, which is none (%v)", len(k.scores), k.times("WriteScores"), err)
+	}
+	k.asked, many.n = nil, 20_001
 	k.fails = "WriteScores"
-	if err := r.judgeActivities(t.Context(), crowdedPass, activities[:3]); !errors.Is(err, errLedger) || err.Error() != "writing scores: no answer" || k.times("WriteScores") != 3 {
+	if err := r.judgeActivities(t.Context(), crowdedPass, activities[:3]); !errors.Is(err, errLedger) || err.Error() != "writing scores: no answer" || k.times("WriteScores") != 1 {
 		t.Errorf("the store fails: %v, after %d times", err, k.times("WriteScores"))
 	}
 }

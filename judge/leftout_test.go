@@ -116,6 +116,10 @@ func TestAPartitionWhoseTimeAloneStandsIsSaidToCount(t *testing.T) {
 	if !row.LeftOut || row.Backlog != 0 || row.Unread != 0 {
 		t.Errorf("written is %+v", row)
 	}
+	k.minutes(t, 25) // its counting stops too
+	if row := k.wroteStanding[len(k.wroteStanding)-1]; !row.LeftOut || row.Backlog != k.ends[part(1)] || row.Unread == 0 {
+		t.Errorf("when its counting has stopped, written is %+v", row)
+	}
 }
 
 func TestAPartitionThatIsNoLongerReadIsForgotten(t *testing.T) {
