@@ -270,20 +270,24 @@ func TestSeriesAreAnsweredFromTheirHistoryToWhatIsClosed(t *testing.T) {
 	k := onLedger(Config{MaxApps: 5, Interval: time.Hour}, &ledger{}, "bank")
 	k.j.lastRun = map[schema.Cadence]time.Time{schema.CadenceMinute: time.Now()}
 	k.r.version.Watermark = day.Second() + 3*3600 + 1
-	leaf := func(capability, app string) schema.Series {
-		return schema.Series{UsageKey: schema.UsageKey{Partner: "bank", Capability: capability, App: app},
-			Bucket: []int64{(day - 1).Second(), day.Second() + 2*3600}, Accesses: []uint64{4, 9}, People: []uint64{3, 8}, Bytes: []uint64{40, 90}}
+	used := func(q schema.SeriesQuery, capability, app string) []schema.Series {
+		n := 2
+		if q.To <= day.Second()+2*3600 {
+			n = 1 // the second bucket is not closed
+		}
+		return []schema.Series{{UsageKey: schema.UsageKey{Partner: "bank", Capability: capability, App: app},
+			Bucket: []int64{(day - 1).Second(), day.Second() + 2*3600}[:n], Accesses: []uint64{4, 9}[:n], People: []uint64{3, 8}[:n], Bytes: []uint64{40, 90}[:n]}}
 	}
 	n := 0
 	store := &levels{ledger: k.ledger, of: func(q schema.SeriesQuery) []schema.Series {
 		n++
 		switch {
 		case q.ByUsageKey:
-			return []schema.Series{leaf("messaging", "android")}
+			return used(q, "messaging", "android")
 		case q.ByCapability:
-			return []schema.Series{leaf("messaging", "")}
+			return used(q, "messaging", "")
 		}
-		return []schema.Series{leaf("", "")}
+		return used(q, "", "")
 	}}
 	k.j.store = store
 	ask := func(capability string, history schema.Day) asked {
@@ -316,7 +320,12 @@ func TestSeriesAreAnsweredFromTheirHistoryToWhatIsClosed(t *testing.T) {
 	if n != 3 || q.From != (day-1).Second() || q.To != day.Second()+3*3600 || q.Resolution != schema.Hourly || q.MaxApps != 5 || q.Limit != 0 || !slices.Equal(q.Capabilities, []string{"messaging"}) {
 		t.Errorf("read was %d times, as %+v", n, q)
 	}
-	k.r.version.Watermark = (day - 1).Second()
+	k.r.version.Watermark = day.Second()
+	answers = make([]usage.Answer, 2)
+	if err := k.r.answerSeries(t.Context(), questions, []int{0, 1}, answers); err != nil || len(answers[0].Series) != 2 || len(answers[1].Series) != 0 || n != 6 {
+		t.Errorf("nothing of the second is closed: %d and %d series (%v)", len(answers[0].Series), len(answers[1].Series), err)
+	}
+	k.r.version.Watermark, n = (day - 1).Second(), 3
 	if err := k.r.answerSeries(t.Context(), questions, []int{0}, make([]usage.Answer, 1)); err != nil || n != 3 {
 		t.Errorf("nothing of it is closed, and read was %d times (%v)", n-3, err)
 	}

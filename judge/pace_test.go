@@ -391,6 +391,9 @@ func TestAmidAPassWindowsThatSlideAreJudgedAsOftenAsTheyTake(t *testing.T) {
 		f("before its interval is over", 0)
 		time.Sleep(time.Nanosecond)
 		f("when it is", 1)
+		if got := gauge(t, k.metrics, "overreach_judge_last_round_timestamp_seconds"); got != float64(time.Now().Unix()) {
+			t.Errorf("it says that a round ended at %f", got)
+		}
 		if got := k.j.lastRun[schema.CadenceMinute]; !got.Equal(time.Now()) {
 			t.Errorf("it ran at %v", got)
 		}
