@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -281,19 +283,45 @@ func (r *run) findings() []schema.Finding {
 	return all
 }
 
-// scores are all scores, a line each, in which tabs part the columns.
-func (r *run) scores() string {
+// scores sums each series of scores up in a line: how many there are, and a hash of all that
+// they say. There are too many to be compared one by one in ClickHouse's answers.
+func (r *run) scores() []string {
 	r.t.Helper()
 	if st, ok := r.store.(*naive.Store); ok {
-		var b strings.Builder
+		type sum struct{ n, hash uint64 }
+		series := map[string]sum{}
 		for _, s := range st.Scores() {
-			_, _ = fmt.Fprintf(&b, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%v\t%v\t%v\t%v\t%v\t%v\t%v\t%s\n", s.Detector, s.Partner, s.Capability, s.App, s.Action,
-				s.Metric, s.Bucket, s.Step, s.Observed, s.Expected, s.Low, s.High, s.Chance, s.Score, s.Threshold, s.Maturity) // it never fails
+			name := fmt.Sprintf("%s\t%s\t%s\t%s", s.Detector, s.Partner, s.Capability, s.Metric)
+			h := fnv.New64a()
+			_, _ = fmt.Fprint(h, s.App, s.Action, s.Bucket, s.Step, s.Observed, s.Expected, s.Low, s.High, s.Chance, s.Score, s.Threshold, s.Maturity) // it never fails
+			series[name] = sum{series[name].n + 1, series[name].hash + h.Sum64()}
 		}
-		return b.String()
+		var lines []string
+		for name, s := range series {
+			lines = append(lines, fmt.Sprintf("%s\t%d\t%d", name, s.n, s.hash))
+		}
+		slices.Sort(lines)
+		return lines
 	}
-	return r.ask(`SELECT detector, partner, capability, app, action, metric, toUnixTimestamp(bucket), resolution,
-		observed, expected, low, high, chance, score, threshold, maturity FROM scores FINAL ORDER BY ALL`)
+	return strings.Split(r.ask(`SELECT detector, partner, capability, metric, count(), sum(cityHash64(app, action, bucket, resolution,
+		observed, expected, low, high, chance, score, threshold, maturity)) FROM scores FINAL GROUP BY ALL ORDER BY ALL`), "\n")
+}
+
+// newPeople are the scores of new people: capability, second of the day's start and how
+// many were new, parted by tabs.
+func (r *run) newPeople() string {
+	r.t.Helper()
+	st, ok := r.store.(*naive.Store)
+	if !ok {
+		return r.ask("SELECT capability, toUnixTimestamp(bucket), observed FROM scores FINAL WHERE metric = 'new_people' ORDER BY ALL")
+	}
+	var b strings.Builder
+	for _, s := range st.Scores() {
+		if s.Metric == "new_people" {
+			_, _ = fmt.Fprintf(&b, "%s\t%d\t%v\n", s.Capability, s.Bucket, s.Observed) // it never fails
+		}
+	}
+	return b.String()
 }
 
 // ask returns the rows of a query, where the run is kept in ClickHouse.

@@ -68,12 +68,9 @@ func newPeopleAreThoseWhoWereNotTouchedInTheFourWeeksBefore(t *testing.T, e *eng
 	r.drain(r.judge(r.store, 0, 1))
 
 	rows := 0
-	for line := range strings.Lines(r.scores()) {
-		const capability, metric, bucket, observed = 2, 5, 6, 8
-		fields := strings.Split(line, "\t")
-		if fields[metric] != "new_people" {
-			continue
-		}
+	for line := range strings.Lines(r.newPeople()) {
+		const capability, bucket, observed = 0, 1, 2
+		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		rows++
 		second, err1 := strconv.ParseInt(fields[bucket], 10, 64)
 		got, err2 := strconv.ParseFloat(fields[observed], 64)
