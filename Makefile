@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := .tools/golangci-lint
 SCALE    ?= 0.005
 
-.PHONY: help demo quickstart-own test lint cross build engine alertmanager promtool kafka test-containers security deploy release docs bench bench-nab bench-detect load torture clients notebook mutate fuzz clean
+.PHONY: help demo quickstart-own test quick lint cross build engine alertmanager promtool kafka test-containers security deploy release docs bench bench-detect load torture clients notebook mutate fuzz clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ kafka: ## Fetch the Apache Kafka that tests run against, once; needs Java 17 and
 test: build engine alertmanager promtool ## Run every test, with the race detector where there is a C compiler
 	@scripts/test.sh
 
+quick: ## Run in about a minute the tests that need neither the engine nor Kafka: for the inner loop
+	@scripts/quick.sh
+
 test-containers: build engine ## Run the tests on an Apache Kafka in containers; makes images where none can be pulled
 	@scripts/test-containers.sh
 
@@ -72,9 +75,6 @@ docs: build engine ## Write docs/config.md and docs/tables.md anew from the code
 
 bench: engine ## Run the benchmarks; ratios count, absolute times vary
 	$(GO) test -run '^$$' -bench . -benchmem ./decode ./detectors ./detectors/baseline ./detectors/window ./consumer ./cmd/overreach
-
-bench-nab: ## Score the baseline on the Numenta Anomaly Benchmark's series; NAB=DIR for another folder
-	@scripts/bench-nab.sh
 
 bench-detect: ## Measure the detectors on simulated partners and write that section of docs/accuracy.md; SEEDS=1-20 to tune, printed alone
 	@scripts/bench-detect.sh

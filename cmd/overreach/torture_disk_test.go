@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/overreach/overreach/embedded/kafkatest"
+	"github.com/overreach/overreach/embedded/embeddedtest"
 )
 
 // smallDisk is a file system of few megabytes on a folder. It is there in a mount
@@ -54,29 +54,12 @@ func startSmallDisk(t *testing.T, dir string) *smallDisk {
 	}
 	if err != nil {
 		end()
-		leaveOutDisk(t, fmt.Sprintf("%v: %s", err, why.String()))
+		t.Logf("LEFT OUT: a full disk: no file system can be mounted here: %v: %s", err, why.String())
+		embeddedtest.NoteLeftOut(t)
 		return nil
 	}
 	t.Cleanup(end)
 	return d
-}
-
-// leaveOutDisk says that no disk will be full, also where skipped tests are counted.
-func leaveOutDisk(t *testing.T, why string) {
-	t.Helper()
-	t.Logf("NOT RUN: a full disk: no file system can be mounted here: %s", why)
-	file := os.Getenv(kafkatest.EnvLeftOut)
-	if file == "" {
-		return
-	}
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = fmt.Fprintln(f, t.Name(), "(a full disk)")
-	if err := errors.Join(err, f.Close()); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // wrapped is a program that runs another where the disk is.

@@ -3,6 +3,7 @@
 package embeddedtest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -83,7 +84,35 @@ func Library(t testing.TB) string {
 func leaveOut(t testing.TB) {
 	t.Helper()
 	if os.Getenv(EnvQuick) != "" {
-		t.Skip("LEFT OUT: it needs the engine, and " + EnvQuick + " is set")
+		LeaveOut(t, "it needs the engine, and "+EnvQuick+" is set")
+	}
+}
+
+// EnvLeftOut names the file to which NoteLeftOut adds the names of tests: the scripts
+// that run the tests say how many there are.
+const EnvLeftOut = "OVERREACH_TEST_LEFT_OUT"
+
+// LeaveOut skips the test, says why, and notes that it was left out.
+func LeaveOut(t testing.TB, why string) {
+	t.Helper()
+	NoteLeftOut(t)
+	t.Skip("LEFT OUT: " + why)
+}
+
+// NoteLeftOut notes the name of a test that was left out, or a part of it.
+func NoteLeftOut(t testing.TB) {
+	t.Helper()
+	file := os.Getenv(EnvLeftOut)
+	if file == "" {
+		return
+	}
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // the script that runs the tests names it
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fmt.Fprintln(f, t.Name())
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/overreach/overreach/embedded/embeddedtest"
 )
 
 // process is a broker that runs as a child of the test's process.
@@ -172,25 +174,10 @@ func javaVersion(java string) int {
 	return n
 }
 
-// EnvLeftOut names the file to which the names of tests are added that were left
-// out since no Kafka could be had, or something else that only some machines have:
-// scripts/test.sh says how many.
-const EnvLeftOut = "OVERREACH_TEST_LEFT_OUT"
-
 func leaveOut(t testing.TB, why string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
 		t.Fatalf("no Apache Kafka can be had: %s", why)
 	}
-	if file := os.Getenv(EnvLeftOut); file != "" {
-		f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = fmt.Fprintln(f, t.Name())
-		if err := errors.Join(err, f.Close()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Skipf("NOT RUN: no Apache Kafka can be had: %s", why)
+	embeddedtest.LeaveOut(t, "no Apache Kafka can be had: "+why)
 }
