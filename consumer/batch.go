@@ -22,7 +22,7 @@ const (
 type batch struct {
 	hashKey HashKey
 	keepRaw bool
-	reader  *decode.Reader
+	reader  decode.Reader
 
 	from, next int64
 	opened     time.Time   // when its first record came
@@ -48,7 +48,7 @@ type counts struct {
 func newBatch(key HashKey, topic Topic, limits schema.TimeLimits) *batch {
 	return &batch{
 		hashKey: key, keepRaw: topic.KeepRaw,
-		reader: decode.NewReader(topic.Mapping, limits),
+		reader: topic.encoding().NewReader(limits),
 		delta:  newDelta(),
 		words:  map[string]string{},
 	}

@@ -31,7 +31,7 @@ type Config struct {
 	Limits      Limits
 	TimeLimits  schema.TimeLimits
 	HashKey     HashKey
-	Fingerprint string // of the binary: with the mapping and the key it says how a batch was read
+	Fingerprint string // of the binary: with the encoding and the key it says how a batch was read
 
 	// Cluster names the cluster in the names of incarnations; empty: by its own id.
 	Cluster string
@@ -65,9 +65,16 @@ type Counted struct {
 // Topic is one topic that the group reads.
 type Topic struct {
 	Name     string
-	Mapping  *decode.Mapping // nil: records are events as they are
+	Encoding decode.Encoding // of its records; nil: decode.JSON
 	KeepRaw  bool            // keep the records that became rejects
 	Backfill bool            // its events do not hold the watermark back
+}
+
+func (t *Topic) encoding() decode.Encoding {
+	if t.Encoding == nil {
+		return decode.JSON{}
+	}
+	return t.Encoding
 }
 
 // StartAt is where to begin.
@@ -148,12 +155,8 @@ func (c *Config) check() error {
 // fingerprint says how a topic is read: two batches under the same one come out
 // the same.
 func (c *Config) fingerprint(t *Topic) string {
-	mapping := ""
-	if t.Mapping != nil {
-		mapping = t.Mapping.SHA256()
-	}
 	h := sha256.New()
-	for _, s := range []string{c.Fingerprint, mapping, fmt.Sprint(c.TimeLimits)} {
+	for _, s := range []string{c.Fingerprint, t.encoding().Fingerprint(), fmt.Sprint(c.TimeLimits)} {
 		_, _ = fmt.Fprintf(h, "%d:%s", len(s), s) // a hash never fails
 	}
 	_, _ = fmt.Fprintf(h, "%d", c.HashKey.hash([]byte("fingerprint"))) // of the key, not the key

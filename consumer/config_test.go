@@ -81,8 +81,8 @@ func TestAReadingIsAnotherOneWhereAnythingOfItIs(t *testing.T) {
 	for what, change := range map[string]func(c *Config, t *Topic){
 		"the same":        func(*Config, *Topic) {},
 		"a binary":        func(c *Config, _ *Topic) { c.Fingerprint = "the next" },
-		"a mapping":       func(_ *Config, t *Topic) { t.Mapping = mapped("one") },
-		"another mapping": func(_ *Config, t *Topic) { t.Mapping = mapped("two") },
+		"a mapping":       func(_ *Config, t *Topic) { t.Encoding = mapped("one") },
+		"another mapping": func(_ *Config, t *Topic) { t.Encoding = mapped("two") },
 		"a key":           func(c *Config, _ *Topic) { c.HashKey[1]++ },
 		"limits of time":  func(c *Config, _ *Topic) { c.TimeLimits = schema.TimeLimits{} },
 	} {

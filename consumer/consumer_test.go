@@ -202,7 +202,7 @@ event:
 	produce(t, addr, 0, 0, record("call"), record("ping"), record("call"), record("ping"), record("ping"), []byte(`{"kind":"call"}`))
 	m := newMemory()
 	cfg := testConfig(addr, "access")
-	cfg.Topics[0].Mapping = mapping
+	cfg.Topics[0].Encoding = mapping
 	r := start(t, cfg, m)
 	r.countedTo(t, m)
 	r.stop()

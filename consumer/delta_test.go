@@ -180,7 +180,7 @@ func BenchmarkEncodingJSON(b *testing.B) {
 // hashing of both ids, without the raw rows.
 func BenchmarkDecodeAndDeltaAdd(b *testing.B) {
 	values := benchValues(10_000)
-	r := decode.NewReader(nil, schema.DefaultTimeLimits())
+	r := decode.JSON{}.NewReader(schema.DefaultTimeLimits())
 	d := newDelta()
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

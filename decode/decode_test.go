@@ -117,7 +117,7 @@ func TestWhatIsNoEventIsRejectedWithItsReason(t *testing.T) {
 		if reason != schema.TooLarge && decodeFast([]byte(record), &e) {
 			t.Errorf("the fast path accepts %.200s", record)
 		}
-		if o := NewReader(nil, schema.TimeLimits{}).Outline([]byte(record), 500); strings.Contains(o, secret) {
+		if o := (JSON{}).NewReader(schema.TimeLimits{}).Outline([]byte(record), 500); strings.Contains(o, secret) {
 			t.Errorf("the outline tells too much: %s", o)
 		}
 	}
@@ -231,7 +231,7 @@ func TestRandomBytesAreNeverAnEvent(t *testing.T) {
 		if r := d.Decode(record, &e); r == nil || r.Reason != schema.NotJSON {
 			t.Fatalf("got %+v", r)
 		}
-		if o := NewReader(nil, schema.TimeLimits{}).Outline(record, 200); !strings.Contains(o, "not JSON after byte") {
+		if o := (JSON{}).NewReader(schema.TimeLimits{}).Outline(record, 200); !strings.Contains(o, "not JSON after byte") {
 			t.Fatalf("outline %q", o)
 		}
 	}
@@ -265,7 +265,7 @@ func TestTheFastPathTakesWhatProducersSend(t *testing.T) {
 
 func TestTheFastPathAllocatesNothing(t *testing.T) {
 	record := []byte(usual)
-	r := NewReader(nil, schema.DefaultTimeLimits())
+	r := JSON{}.NewReader(schema.DefaultTimeLimits())
 	at := time.Date(2018, 11, 5, 15, 0, 0, 0, time.UTC).UnixMilli()
 	if n := testing.AllocsPerRun(100, func() {
 		if events, _, _ := r.Read(record, at); len(events) != 1 {
@@ -331,7 +331,7 @@ func agrees(t *testing.T, text string) {
 	if why == nil && !json.Valid(record) {
 		t.Fatalf("the library accepts what encoding/json does not: %q", text)
 	}
-	if o := NewReader(nil, schema.TimeLimits{}).Outline(record, 300); len(o) > 300+len("…") {
+	if o := (JSON{}).NewReader(schema.TimeLimits{}).Outline(record, 300); len(o) > 300+len("…") {
 		t.Fatalf("an outline of %d bytes", len(o))
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/overreach/overreach/schema/strict"
 )
 
-// Mapping turns somebody else's JSON into events. It is read-only once parsed
-// and may be used by several Readers.
+// Mapping is the Encoding of somebody else's JSON. It is read-only once parsed and may
+// be used by several Readers.
 type Mapping struct {
 	root  *node
 	nodes int             // nodes of the tree under root
@@ -178,9 +178,9 @@ func ParseMapping(file string, data []byte) (*Mapping, error) {
 	return m, nil
 }
 
-// SHA256 returns the fingerprint of what the mapping does, in hexadecimal:
-// comments, and the order of fields and of a table, do not change it.
-func (m *Mapping) SHA256() string { return m.sha }
+// Fingerprint implements Encoding: the SHA-256 of what the mapping does, in hexadecimal.
+// Comments, and the order of fields and of a table, do not change it.
+func (m *Mapping) Fingerprint() string { return m.sha }
 
 // envelope is where a CloudEvent in structured mode keeps what it wraps.
 type envelope struct{ version, data, base64 *node }

@@ -62,8 +62,8 @@ func (o *items) tooMany() *schema.Reject {
 	return schema.Rejectf(schema.TooLarge, "the record holds more than %d items: send fewer in a record", MaxItems)
 }
 
-// read reads a record. What it returns is valid until the next call.
-func (m *mapper) read(record []byte, recordMs int64) ([]schema.Event, []schema.ItemReject, int) {
+// Read implements Reader.
+func (m *mapper) Read(record []byte, recordMs int64) ([]schema.Event, []schema.ItemReject, int) {
 	m.out.reset(recordMs)
 	m.scratch, m.decoded = m.scratch[:0], m.decoded[:0]
 	var why *schema.Reject

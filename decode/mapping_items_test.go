@@ -31,7 +31,7 @@ event:
 `
 
 // words tells what became of a record's items, in the order of their numbers.
-func words(r *Reader, record string) []string {
+func words(r Reader, record string) []string {
 	events, rejects, filtered := r.Read([]byte(record), believed)
 	all := make([]string, len(events)+len(rejects)+filtered)
 	for i := range all {
@@ -50,7 +50,7 @@ func words(r *Reader, record string) []string {
 func one(members string) string { return `{"t":1541427791000,"p":"x",` + members + `}` }
 
 func TestARecordThatIsOrHoldsAListIsAnItemForEachElement(t *testing.T) {
-	r := NewReader(parse(t, listing), schema.DefaultTimeLimits())
+	r := parse(t, listing).NewReader(schema.DefaultTimeLimits())
 	f := func(record string, want ...string) {
 		t.Helper()
 		if got := words(r, record); !slices.Equal(got, want) {
@@ -89,7 +89,7 @@ func TestARecordThatIsOrHoldsAListIsAnItemForEachElement(t *testing.T) {
 }
 
 func TestAListOfSubjectsIsAnEventForEachOnce(t *testing.T) {
-	r := NewReader(parse(t, listing), schema.DefaultTimeLimits())
+	r := parse(t, listing).NewReader(schema.DefaultTimeLimits())
 	f := func(members string, want ...string) {
 		t.Helper()
 		if got := words(r, one(members)); !slices.Equal(got, want) {
@@ -121,7 +121,7 @@ func TestAListOfSubjectsIsAnEventForEachOnce(t *testing.T) {
 }
 
 func TestARejectHasThePartOfTheRecordThatItIsAbout(t *testing.T) {
-	r := NewReader(parse(t, listing), schema.DefaultTimeLimits())
+	r := parse(t, listing).NewReader(schema.DefaultTimeLimits())
 	record := `[ {"owner":"x"} , 7, ` + one(`"who":[{"id":"a"},{"id":["b"]}]`) + `]`
 	_, rejects, _ := r.Read([]byte(record), believed)
 	var parts []string
@@ -138,7 +138,7 @@ func TestARejectHasThePartOfTheRecordThatItIsAbout(t *testing.T) {
 
 func TestACloudEventIsReadAsWhatItWraps(t *testing.T) {
 	m := parse(t, listing)
-	r := NewReader(m, schema.DefaultTimeLimits())
+	r := m.NewReader(schema.DefaultTimeLimits())
 	wrap := func(data string) string {
 		return `{"specversion":"1.0","id":"1","source":"s","type":"t","data":` + data + `}`
 	}
@@ -179,14 +179,14 @@ func TestACloudEventIsReadAsWhatItWraps(t *testing.T) {
 		t.Errorf("subjects %q, want %q", got, want)
 	}
 
-	plain := NewReader(parse(t, strings.Replace(listing, "envelope: cloudevents", "", 1)), schema.DefaultTimeLimits())
+	plain := parse(t, strings.Replace(listing, "envelope: cloudevents", "", 1)).NewReader(schema.DefaultTimeLimits())
 	if got := words(plain, wrap(a)); !slices.Equal(got, []string{"missing_member"}) {
 		t.Errorf("without an envelope in the mapping: %q", got)
 	}
 }
 
 func TestEachConditionTellsWhatItLeftOut(t *testing.T) {
-	r := NewReader(parse(t, "where: [{path: a, equals: x}, {first_of: [b, c], one_of: [y, z]}]\n"+head+"  subject: s"), schema.DefaultTimeLimits())
+	r := parse(t, "where: [{path: a, equals: x}, {first_of: [b, c], one_of: [y, z]}]\n"+head+"  subject: s").NewReader(schema.DefaultTimeLimits())
 	for _, record := range []string{`[{"a":"q"},{"a":"x"},{"a":"x","b":"","c":"z","t":1541427791000,"s":"s"}]`, `{}`, `[{"a":"q"},`, `{"a":"x","c":["y"]}`} {
 		r.Read([]byte(record), believed)
 	}
@@ -194,7 +194,7 @@ func TestEachConditionTellsWhatItLeftOut(t *testing.T) {
 	if got := r.LeftOut(); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got := NewReader(nil, schema.DefaultTimeLimits()).LeftOut(); got != nil {
+	if got := (JSON{}).NewReader(schema.DefaultTimeLimits()).LeftOut(); got != nil {
 		t.Errorf("without a mapping: %v", got)
 	}
 }
@@ -210,7 +210,7 @@ func TestRealCloudTrailFilesGiveTheSameEventsHoweverTheyAreWrapped(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := NewReader(mapping, schema.DefaultTimeLimits())
+	r := mapping.NewReader(schema.DefaultTimeLimits())
 	read := func(record []byte) (all []string) {
 		events, rejects, filtered := r.Read(record, time.Now().UnixMilli())
 		if len(rejects)+filtered > 0 {

@@ -34,7 +34,8 @@ func (v mapped) isNothing() bool { return v.kind == 0 || v.kind == 'n' }
 // the empty string are nothing.
 func (v mapped) isEmpty() bool { return v.isNothing() || v.kind == '"' && len(v.raw) == len(`""`) }
 
-func newMapper(m *Mapping, limits schema.TimeLimits) *mapper {
+// NewReader implements Encoding.
+func (m *Mapping) NewReader(limits schema.TimeLimits) Reader {
 	return &mapper{Mapping: m, values: make([]mapped, m.nodes), out: items{limits: limits}, leftOut: make([]int, len(m.where))}
 }
 
@@ -339,3 +340,15 @@ func setMapped(e *schema.Event, m member, k kind, text []byte) *schema.Reject {
 
 // isNumber reports whether the text is a JSON number.
 func isNumber(text []byte) bool { return skipNumber(text, 0) == len(text) }
+
+// LeftOut implements Reader.
+func (m *mapper) LeftOut() []LeftOut {
+	all := make([]LeftOut, len(m.leftOut))
+	for i, n := range m.leftOut {
+		all[i] = LeftOut{m.where[i].words, n}
+	}
+	return all
+}
+
+// Outline implements Reader.
+func (m *mapper) Outline(record []byte, limit int) string { return outlineOf(record, limit, m.reads) }

@@ -153,7 +153,7 @@ func TestPathsThroughListsAreWrittenAsTheyAreRead(t *testing.T) {
 	}
 	f := func(a, b string) {
 		t.Helper()
-		if parse(t, head+"  subject: "+a).SHA256() == parse(t, head+"  subject: "+b).SHA256() {
+		if parse(t, head+"  subject: "+a).Fingerprint() == parse(t, head+"  subject: "+b).Fingerprint() {
 			t.Errorf("%s and %s have the same fingerprint", a, b)
 		}
 	}
@@ -170,8 +170,8 @@ func TestTheFingerprintOfAnOlderMappingIsWhatItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "3dbe10a988ea0a2d3667b1095c94a9dfdbbe2b5ceb01f70c005d457f1f950928"; github.SHA256() != want {
-		t.Errorf("github has %s, had %s: what it does must have changed, or this test tells", github.SHA256(), want)
+	if want := "3dbe10a988ea0a2d3667b1095c94a9dfdbbe2b5ceb01f70c005d457f1f950928"; github.Fingerprint() != want {
+		t.Errorf("github has %s, had %s: what it does must have changed, or this test tells", github.Fingerprint(), want)
 	}
 }
 
@@ -228,7 +228,7 @@ func TestARecordThatNoMappingForesawIsARejectThatNamesThePathThatFailed(t *testi
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := NewReader(mapping, schema.DefaultTimeLimits())
+		r := mapping.NewReader(schema.DefaultTimeLimits())
 		tried, rejected := 0, 0
 		for line := range strings.Lines(string(sample)) {
 			events, rejects, _ := r.Read([]byte(line), 1e15)

@@ -14,7 +14,7 @@ import (
 var update = flag.Bool("update", false, "write what the shipped mappings make of their samples into testdata")
 
 // outcome writes what a record's items became, an item a line.
-func outcome(r *Reader, record []byte, line int) string {
+func outcome(r Reader, record []byte, line int) string {
 	var b strings.Builder
 	events, rejects, filtered := r.Read(record, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli())
 	for len(events)+len(rejects) > 0 {
@@ -45,7 +45,7 @@ func TestTheShippedMappingsMakeOfTheirSamplesWhatIsWrittenDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		var b strings.Builder
-		r := NewReader(mapping, schema.DefaultTimeLimits())
+		r := mapping.NewReader(schema.DefaultTimeLimits())
 		line := 0
 		for text := range strings.Lines(string(sample)) {
 			line++
@@ -78,7 +78,7 @@ func TestTheMappingInTheDocsReadsWhatItSays(t *testing.T) {
 	if !found || !closed || strings.Count(string(page), "```yaml") != 1 {
 		t.Fatal("docs/mappings.md has other than one mapping")
 	}
-	r := NewReader(parse(t, text), schema.DefaultTimeLimits())
+	r := parse(t, text).NewReader(schema.DefaultTimeLimits())
 	record := `{"kind":"api_call","at":"2018-12-18 10:30:00","client":{"name":"","id":"Tunecast"},"route":"/v2/messages/17","method":"GET",` +
 		`"people":[{"id":"u1"},{"id":"u2"}],"user":{"id":"u1"},"code":200}`
 	if got, want := outcome(r, []byte(record), 1), `1.0 event    time 1545125400000 id "" partner "tunecast" app "" capability "messages" read subject "u1" actor "u1" version "" grant "" status 200 records 0 bytes 0

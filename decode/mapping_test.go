@@ -35,7 +35,7 @@ const believed = 1541427791000
 // mapOne maps a record of one item.
 func mapOne(t *testing.T, m *Mapping, record string) (e *schema.Event, keep bool, why *schema.Reject) {
 	t.Helper()
-	events, rejects, filtered := NewReader(m, schema.DefaultTimeLimits()).Read([]byte(record), believed)
+	events, rejects, filtered := m.NewReader(schema.DefaultTimeLimits()).Read([]byte(record), believed)
 	if len(events)+len(rejects)+filtered != 1 {
 		t.Fatalf("%s: %d events, %d rejects, %d filtered", record, len(events), len(rejects), filtered)
 	}
@@ -253,13 +253,13 @@ func TestAnErrorInAMappingNamesFileLineAndWhatWasExpected(t *testing.T) {
 }
 
 func TestAFingerprintFollowsWhatTheMappingDoes(t *testing.T) {
-	a := parse(t, head+"  subject: {path: s, table: {a: x, b: y}}").SHA256()
-	same := parse(t, "# a comment\n"+head+"  subject:\n    table:\n      b: y # another\n      a: x\n    path: s").SHA256()
-	other := parse(t, head+"  subject: {path: s, table: {a: x, b: z}}").SHA256()
+	a := parse(t, head+"  subject: {path: s, table: {a: x, b: y}}").Fingerprint()
+	same := parse(t, "# a comment\n"+head+"  subject:\n    table:\n      b: y # another\n      a: x\n    path: s").Fingerprint()
+	other := parse(t, head+"  subject: {path: s, table: {a: x, b: z}}").Fingerprint()
 	if a != same || a == other || len(a) != 64 {
 		t.Errorf("%s, %s, %s", a, same, other)
 	}
-	if parse(t, head+"  subject: s").SHA256() != parse(t, head+"  subject: {path: s}").SHA256() {
+	if parse(t, head+"  subject: s").Fingerprint() != parse(t, head+"  subject: {path: s}").Fingerprint() {
 		t.Error("the short form of a path is not the long one")
 	}
 }
@@ -274,7 +274,7 @@ func TestAMappingIsFoundByNameOrPath(t *testing.T) {
 			t.Fatal(err)
 		}
 		byPath, err := LoadMapping("mappings/" + name + ".yaml")
-		if err != nil || byPath.SHA256() != byName.SHA256() {
+		if err != nil || byPath.Fingerprint() != byName.Fingerprint() {
 			t.Error(name, err)
 		}
 	}
@@ -298,7 +298,7 @@ func readGitHub(t *testing.T, file string) (counts tally, filtered int, last sch
 		t.Fatal(err)
 	}
 	counts = tally{}
-	r := NewReader(mapping, schema.DefaultTimeLimits())
+	r := mapping.NewReader(schema.DefaultTimeLimits())
 	eachLine(t, file, func(line []byte) {
 		events, rejects, left := r.Read(line, time.Now().UnixMilli())
 		for _, reject := range rejects {
@@ -406,9 +406,9 @@ func TestReadingWhatIsUsualAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	mapped, _, _ := strings.Cut(string(sample), "\n")
-	f := func(what string, m *Mapping, text string) {
+	f := func(what string, m Encoding, text string) {
 		t.Helper()
-		r, record := NewReader(m, schema.DefaultTimeLimits()), []byte(text)
+		r, record := m.NewReader(schema.DefaultTimeLimits()), []byte(text)
 		allocations := testing.AllocsPerRun(1000, func() {
 			if events, _, _ := r.Read(record, 1e15); len(events) == 0 {
 				t.Fatal("no event")
@@ -418,7 +418,7 @@ func TestReadingWhatIsUsualAllocatesNothing(t *testing.T) {
 			t.Errorf("%s: %v allocations a record", what, allocations)
 		}
 	}
-	f("a plain event", nil, usual)
+	f("a plain event", JSON{}, usual)
 	f("a mapped event", github, mapped)
 	f("a list of mapped events", github, "["+mapped+","+mapped+"]")
 	f("several subjects", parse(t, head+"  subject: 'a[].b'"), `{"t":1541427791000,"a":[{"b":"x"}]}`)
@@ -451,7 +451,7 @@ func FuzzMapping(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := NewReader(m, schema.DefaultTimeLimits())
+		r := m.NewReader(schema.DefaultTimeLimits())
 		events, rejects, filtered := r.Read([]byte(record), believed)
 		items := uint32(len(events) + len(rejects) + filtered) //nolint:gosec // a count
 		seen := map[uint32]bool{}

@@ -15,7 +15,7 @@ func readTime(t *testing.T, rule, value string) (time.Time, *schema.Reject) {
 	t.Helper()
 	m := parse(t, strings.Replace(head, "time: t", "time: {path: t, "+rule+"}", 1)+"  subject: {const: s}")
 	limits := schema.TimeLimits{Min: -1 << 62, MaxFuture: 1 << 62}
-	events, rejects, _ := NewReader(m, limits).Read([]byte(`{"t":`+value+`}`), believed)
+	events, rejects, _ := m.NewReader(limits).Read([]byte(`{"t":`+value+`}`), believed)
 	if len(rejects) > 0 {
 		return time.Time{}, &rejects[0].Reject
 	}

@@ -23,12 +23,9 @@ type Normalisation struct {
 type IDHash func(id []byte) uint64
 
 // Normalisations returns what the mapping does to subjects and to actors, each
-// alternative once, in the order of the mapping. A nil mapping takes ids as they
-// are. The ids that a table names are kept as hashes alone.
+// alternative once, in the order of the mapping. The ids that a table names are kept as
+// hashes alone.
 func (m *Mapping) Normalisations(hash IDHash) (subject, actor []Normalisation) {
-	if m == nil {
-		return []Normalisation{{}}, []Normalisation{{}}
-	}
 	subject = m.subject.normalisations(hash)
 	for i := range m.fields {
 		if f := &m.fields[i]; f.member == memberActor {

@@ -52,7 +52,7 @@ func TestANormalisationHashesAnIDAsItsMappingDid(t *testing.T) {
 		m, all := normalisationsOf(t, rule)
 		for _, id := range ids {
 			record := `{"t":"2018-12-01T09:00:00Z","s":` + string(mustJSON(t, id)) + `}`
-			events, _, _ := NewReader(m, schema.TimeLimits{Min: -1 << 62, MaxFuture: 1 << 62}).Read([]byte(record), believed)
+			events, _, _ := m.NewReader(schema.TimeLimits{Min: -1 << 62, MaxFuture: 1 << 62}).Read([]byte(record), believed)
 			if len(events) == 0 || string(events[0].Subject) == "nobody" || rule == "{const: all}" {
 				continue
 			}
@@ -140,7 +140,7 @@ func TestEachMappingThatComesAlongSaysWhatItDoesToIDs(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	subject, actor := (*Mapping)(nil).Normalisations(fnvOf)
+	subject, actor := JSON{}.Normalisations(fnvOf)
 	if fmt.Sprint(subject, actor) != "[as given] [as given]" {
 		t.Errorf("without a mapping: %v %v", subject, actor)
 	}

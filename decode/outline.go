@@ -15,18 +15,9 @@ const (
 	outlineMembers = 40 // of an object
 )
 
-// Outline returns the names and types of a record's members without any value,
-// as in {time: string, actor: {login: string}, tags: [string, 2 more]}. It is
-// what remains of a reject, so it must not tell of people: an object may have a
-// member for each of them, named after them. So only names that the mapping reads,
-// or an event has, are written, in whatever case they stand there; any other is "?".
-// It has about limit bytes at most, and ends with "…" where it was cut there. Of a
-// record that is not JSON it holds what could be read, and says where that ends.
-func (r *Reader) Outline(record []byte, limit int) string {
-	o := outline{limit: limit, size: len(record), knows: isEventMember}
-	if r.mapper != nil {
-		o.knows = r.mapper.reads
-	}
+// outlineOf is Outline; knows reports whether the encoding reads a member of that name.
+func outlineOf(record []byte, limit int, knows func(name string) bool) string {
+	o := outline{limit: limit, size: len(record), knows: knows}
 	o.dec.Reset(bytes.NewBuffer(record), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if o.value(0) {
 		end := o.dec.InputOffset()

@@ -42,7 +42,7 @@ func TestAnOutlineHasNamesAndTypesAndNoValues(t *testing.T) {
 	for _, name := range strings.Split("abcdefghijm", "") {
 		paths.WriteString(", " + name)
 	}
-	letters := NewReader(parse(t, head+"  subject: {first_of: [time, partner, capability, action, subject, 'list[].of.x'"+paths.String()+"]}\n"), schema.TimeLimits{})
+	letters := parse(t, head+"  subject: {first_of: [time, partner, capability, action, subject, 'list[].of.x'"+paths.String()+"]}\n").NewReader(schema.TimeLimits{})
 	f := func(record, want string) {
 		t.Helper()
 		if got := letters.Outline([]byte(record), 200); got != want {
@@ -64,7 +64,7 @@ func TestAnOutlineHasNamesAndTypesAndNoValues(t *testing.T) {
 	// Names that no path of the mapping has.
 	f(`{"followers":{"alice.smith":1,"bob":{"a":2}},"list":[{"of":{"x":1,"y":2}}],"A":3,"":4,"zaphod@example.org":5}`,
 		"{?: {?: number, ?: {a: number}}, list: [{of: {x: number, ?: number}}], A: number, ?: number, ?: number}")
-	plain := NewReader(nil, schema.TimeLimits{})
+	plain := JSON{}.NewReader(schema.TimeLimits{})
 	if got := plain.Outline([]byte(`{"Time":1,"api_version":2,"subject":{"alice":3},"a":4}`), 200); got != "{Time: number, api_version: number, subject: {?: number}, ?: number}" {
 		t.Errorf("without a mapping: %s", got)
 	}
@@ -95,7 +95,7 @@ func TestAReaderCountsEachItemOnce(t *testing.T) {
 	at := int64(1541427791000)
 	f := func(m *Mapping, record string, events, filtered int, reason schema.Reason) {
 		t.Helper()
-		r := NewReader(m, schema.DefaultTimeLimits())
+		r := m.NewReader(schema.DefaultTimeLimits())
 		for range 2 { // what is left of one record must not enter the next
 			gotEvents, rejects, gotFiltered := r.Read([]byte(record), at)
 			if len(gotEvents) != events || gotFiltered != filtered || len(gotEvents)+len(rejects)+gotFiltered != 1 {

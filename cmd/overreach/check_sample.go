@@ -89,16 +89,15 @@ const sampleOutline = 300
 // checkSample reads a file through a mapping, or as events where it has no name,
 // and writes what came of it.
 func checkSample(ctx context.Context, w io.Writer, f checkFlags) error {
-	var mapping *decode.Mapping
-	name := "none: events as they are"
+	name, mapping := "none: events as they are", ""
 	if len(f.mappings) > 0 {
-		name = f.mappings[0]
-		var err error
-		if mapping, err = decode.LoadMapping(name); err != nil {
-			return err
-		}
+		name, mapping = f.mappings[0], f.mappings[0]
 	}
-	r, err := readSample(ctx, decode.NewReader(mapping, schema.DefaultTimeLimits()), f.sample, f.limit)
+	encoding, err := decode.Open(mapping)
+	if err != nil {
+		return err
+	}
+	r, err := readSample(ctx, encoding.NewReader(schema.DefaultTimeLimits()), f.sample, f.limit)
 	if err != nil {
 		return err
 	}
@@ -123,7 +122,7 @@ func checkSample(ctx context.Context, w io.Writer, f checkFlags) error {
 	return nil
 }
 
-func readSample(ctx context.Context, reader *decode.Reader, file string, limit int) (*sampleResult, error) {
+func readSample(ctx context.Context, reader decode.Reader, file string, limit int) (*sampleResult, error) {
 	r := &sampleResult{First: []sampleEvent{}, LeftOut: []sampleLeftOut{}, Rejects: []*sampleRejects{}, people: map[string]int{}}
 	now := time.Now().UnixMilli() // stands for the records' Kafka time
 	line := 0

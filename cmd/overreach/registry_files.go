@@ -17,15 +17,12 @@ import (
 )
 
 // seenInFiles sums up what partners did by files of events.
-func seenInFiles(ctx context.Context, a *app, files []string, mappingName string) ([]registry.Seen, error) {
-	var mapping *decode.Mapping
-	if mappingName != "" {
-		var err error
-		if mapping, err = decode.LoadMapping(mappingName); err != nil {
-			return nil, err
-		}
+func seenInFiles(ctx context.Context, a *app, files []string, mapping string) ([]registry.Seen, error) {
+	encoding, err := decode.Open(mapping)
+	if err != nil {
+		return nil, err
 	}
-	u := fileUsage{reader: decode.NewReader(mapping, schema.DefaultTimeLimits()), now: time.Now().UnixMilli(), minutes: map[minuteKey]*minuteCell{}}
+	u := fileUsage{reader: encoding.NewReader(schema.DefaultTimeLimits()), now: time.Now().UnixMilli(), minutes: map[minuteKey]*minuteCell{}}
 	for _, file := range files {
 		if err := u.read(ctx, file); err != nil {
 			return nil, err
@@ -44,7 +41,7 @@ func seenInFiles(ctx context.Context, a *app, files []string, mappingName string
 // fileUsage is the usage that files tell of: people by minute for each scope of
 // each partner, kept in memory.
 type fileUsage struct {
-	reader  *decode.Reader
+	reader  decode.Reader
 	now     int64 // stands for the records' Kafka time, milliseconds since 1970
 	minutes map[minuteKey]*minuteCell
 

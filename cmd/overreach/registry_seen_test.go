@@ -45,7 +45,7 @@ func TestTheMostPeopleSeenAreThoseOfANaiveCount(t *testing.T) {
 	compared := 0
 	for seed := range uint64(8) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		u := fileUsage{reader: decode.NewReader(nil, schema.DefaultTimeLimits()), now: time.Now().UnixMilli(), minutes: map[minuteKey]*minuteCell{}}
+		u := fileUsage{reader: decode.JSON{}.NewReader(schema.DefaultTimeLimits()), now: time.Now().UnixMilli(), minutes: map[minuteKey]*minuteCell{}}
 		var all []access
 		spread := []int64{3 * 3600, 3 * schema.DaySeconds, 500 * schema.DaySeconds}[seed%3]
 		for n := range 120 {

@@ -144,10 +144,8 @@ func runLocal(ctx context.Context, a *app, f runFlags) (err error) {
 		return err
 	}
 	topic := consumer.Topic{Name: localTopic}
-	if f.mapping != "" {
-		if topic.Mapping, err = decode.LoadMapping(f.mapping); err != nil {
-			return err
-		}
+	if topic.Encoding, err = decode.Open(f.mapping); err != nil {
+		return err
 	}
 	inputs, err := findInputs(f.from)
 	if err != nil {

@@ -162,19 +162,15 @@ func (c *Config) limits() consumer.Limits {
 	return limits
 }
 
-// topics returns the topics with their mappings.
+// topics returns the topics with their encodings.
 func (c *Config) topics() ([]consumer.Topic, error) {
 	topics := make([]consumer.Topic, 0, len(c.Kafka.Topics))
 	for _, t := range c.Kafka.Topics {
-		topic := consumer.Topic{Name: t.Topic, KeepRaw: t.KeepRaw, Backfill: t.Backfill}
-		if t.Mapping != "" {
-			mapping, err := decode.LoadMapping(string(t.Mapping))
-			if err != nil {
-				return nil, fmt.Errorf("topic %s: %w", t.Topic, err)
-			}
-			topic.Mapping = mapping
+		encoding, err := decode.Open(string(t.Mapping))
+		if err != nil {
+			return nil, fmt.Errorf("topic %s: %w", t.Topic, err)
 		}
-		topics = append(topics, topic)
+		topics = append(topics, consumer.Topic{Name: t.Topic, Encoding: encoding, KeepRaw: t.KeepRaw, Backfill: t.Backfill})
 	}
 	return topics, nil
 }

@@ -41,7 +41,7 @@ func readSamples(mapping, file string) ([]sample, error) {
 		records = bytes.Split(bytes.TrimSpace(content), []byte("\n"))
 	}
 	byPartner := map[string]*sample{}
-	reader := decode.NewReader(m, schema.DefaultTimeLimits())
+	reader := m.NewReader(schema.DefaultTimeLimits())
 	for _, record := range records {
 		events, rejects, _ := reader.Read(record, 1<<42) // whatever their time: it is past
 		if len(rejects) > 0 {
