@@ -271,6 +271,7 @@ func TestWhatWasDeliveredIsWrittenOnceTheStoreIsBack(t *testing.T) {
 		store.away = false
 		store.mu.Unlock()
 		time.Sleep(2 * time.Minute)
+		synctest.Wait() // from here on the sender sleeps, so its log and lists can be read
 		same(t, "told when it is back", receiver.kinds(), "firing bank")
 		same(t, "written", store.outcomes(), "firing delivered")
 		fails, works := strings.Count(log.String(), "cannot be written to ClickHouse: trying again"), strings.Count(log.String(), "is written to ClickHouse again")
