@@ -48,7 +48,7 @@ type counts struct {
 func newBatch(key HashKey, topic Topic, limits schema.TimeLimits) *batch {
 	return &batch{
 		hashKey: key, keepRaw: topic.KeepRaw,
-		reader: topic.encoding().NewReader(limits),
+		reader: topic.RecordEncoding().NewReader(limits),
 		delta:  newDelta(),
 		words:  map[string]string{},
 	}

@@ -70,7 +70,8 @@ type Topic struct {
 	Backfill bool            // its events do not hold the watermark back
 }
 
-func (t *Topic) encoding() decode.Encoding {
+// RecordEncoding returns the encoding of the topic's records: JSON where none is set.
+func (t *Topic) RecordEncoding() decode.Encoding {
 	if t.Encoding == nil {
 		return decode.JSON{}
 	}
@@ -156,7 +157,7 @@ func (c *Config) check() error {
 // the same.
 func (c *Config) fingerprint(t *Topic) string {
 	h := sha256.New()
-	for _, s := range []string{c.Fingerprint, t.encoding().Fingerprint(), fmt.Sprint(c.TimeLimits)} {
+	for _, s := range []string{c.Fingerprint, t.RecordEncoding().Fingerprint(), fmt.Sprint(c.TimeLimits)} {
 		_, _ = fmt.Fprintf(h, "%d:%s", len(s), s) // a hash never fails
 	}
 	_, _ = fmt.Fprintf(h, "%d", c.HashKey.hash([]byte("fingerprint"))) // of the key, not the key

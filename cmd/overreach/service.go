@@ -90,7 +90,7 @@ func (s *service) incarnations(ctx context.Context, now []consumer.Incarnation) 
 		at := time.Now().UTC().Truncate(time.Millisecond)
 		// Before the incarnation is there, so before anything of it is counted: rows under a
 		// form of the id that nobody knows are never found.
-		subject, actor := s.cfg.consumer.Topics[i].Encoding.Normalisations(idHash(s.cfg.consumer.HashKey))
+		subject, actor := s.cfg.consumer.Topics[i].RecordEncoding().Normalisations(idHash(s.cfg.consumer.HashKey))
 		err := s.store.NoteNormalisations(ctx, st.Name, subject, actor, at)
 		var kept store.Incarnation
 		if err == nil {
