@@ -146,7 +146,7 @@ func (r *round) usage(ctx context.Context, q schema.UsageQuery, partners ...stri
 	if err := r.readStrangers(ctx); err != nil {
 		return nil, err
 	}
-	q.NotPartners = append([]string{}, slices.Sorted(maps.Keys(r.registry.Partners))...) // never nil: that tells everybody apart
+	q.NotPartners = append([]string{}, slices.Sorted(maps.Keys(r.registry.Partners))...) // never nil: nil would list each partner by name
 	q.NotPartners = append(q.NotPartners, r.judge.named...)
 	cells, err := r.judge.store.Usage(ctx, q)
 	for i := range cells {

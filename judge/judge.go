@@ -19,7 +19,7 @@ import (
 )
 
 // Config sets the pace of judging. Shorter windows are judged more often, since
-// what reading thirty dense days each second costs is more than it tells.
+// reading thirty dense days each second costs more than it shows.
 type Config struct {
 	Interval        time.Duration // between rounds; each judges windows of an hour, and what is new
 	HourEvery       time.Duration // between rounds that judge windows of 24 hours
@@ -27,7 +27,7 @@ type Config struct {
 	Lateness        time.Duration // event time by which records may come out of order
 	StalledAfter    time.Duration // how long a partition that stands still holds the watermark back; 0: for ever
 	MaxUnregistered int           // unregistered names that are judged apart
-	MaxApps         int           // apps of a partner that evidence tells apart
+	MaxApps         int           // apps of a partner that evidence lists one by one
 }
 
 // Store is what the judge reads and writes.
@@ -236,8 +236,8 @@ func (j *Judge) finished(started time.Time, r *round) {
 	j.metrics.round(time.Since(started), time.Since(before), j.watermark, latest(r.extents))
 }
 
-// errOtherSlots ends a round when other slots are ours: what is told of the old ones is
-// another's to tell, and the new ones must not wait for a long pass over closed buckets.
+// errOtherSlots ends a round when slot ownership changed: the new owner reports the old
+// slots, and our new slots must not wait for a long pass over closed buckets.
 // It begins again with them.
 var errOtherSlots = errors.New("other slots are judged here now")
 

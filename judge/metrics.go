@@ -91,7 +91,7 @@ func (m *Metrics) unregistered(named int, folded uint64) {
 	m.foldedNames.Set(float64(folded))
 }
 
-func (m *Metrics) told(changes []schema.FindingChange) {
+func (m *Metrics) reported(changes []schema.FindingChange) {
 	for _, c := range changes {
 		m.changesReported.WithLabelValues(c.Finding.Detector, string(c.Kind), string(c.Finding.Severity)).Inc()
 	}

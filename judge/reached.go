@@ -2,6 +2,6 @@
 
 package judge
 
-// reached is told between two steps of a round. It does nothing, save in the program
-// that the kill test builds.
+// reached is called between two steps of a round. It does nothing, except in the
+// program that the kill test builds.
 func reached(string) {}

@@ -2,10 +2,10 @@
 
 package judge
 
-// Points are the names that Reached is told, in the order of a round.
+// Points are the names that Reached is called with, in the order of a round.
 var Points = []string{pointFindings, pointChanges, pointReported, pointJudged, pointCadence}
 
-// Reached is told between two steps of a round.
+// Reached is called between two steps of a round.
 var Reached = func(string) {}
 
 func reached(point string) { Reached(point) }

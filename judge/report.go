@@ -9,9 +9,9 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// write keeps the findings, then what is told of them, then tells it. What is
-// told follows from what was told before, not from what was written, so that a
-// crash between the two steps loses no telling.
+// write stores the findings, then their changes, then sends the changes. A change
+// follows from the last reported change, not from the stored finding, so that a
+// crash between the two steps loses no change.
 func (r *round) write(ctx context.Context, findings []schema.Finding, stored map[string]schema.Finding) error {
 	if err := r.judge.store.WriteFindings(ctx, findings, r.version); err != nil {
 		return fmt.Errorf("writing findings: %w", err)
@@ -25,14 +25,14 @@ func (r *round) write(ctx context.Context, findings []schema.Finding, stored map
 		return nil
 	}
 	slices.Sort(ids)
-	told, err := r.judge.store.LastReported(ctx, ids)
+	reported, err := r.judge.store.LastReported(ctx, ids)
 	if err != nil {
 		return fmt.Errorf("reading what was told: %w", err)
 	}
 	var changes []schema.FindingChange
 	for _, id := range ids {
 		f := stored[id]
-		before, ok := told[id]
+		before, ok := reported[id]
 		c := change(before, ok, f)
 		if c == "" || c == schema.ChangeEnded && goesOn(f, stored) {
 			continue
@@ -46,26 +46,26 @@ func (r *round) write(ctx context.Context, findings []schema.Finding, stored map
 		return nil
 	}
 	if !slices.Equal(r.judge.log.Slots(), r.judge.slots) {
-		return errOtherSlots // whoever has them now tells it
+		return errOtherSlots // the new owner reports it
 	}
 	if err := r.judge.store.WriteChanges(ctx, changes); err != nil {
 		return fmt.Errorf("writing what is told: %w", err)
 	}
 	reached(pointChanges)
-	r.judge.metrics.told(changes)
+	r.judge.metrics.reported(changes)
 	r.judge.tell(changes)
 	reached(pointReported)
 	return nil
 }
 
-// change returns what is to be told of a finding after what was told before, and
-// nothing where there is nothing new.
-func change(before schema.FindingChange, told bool, f schema.Finding) schema.ChangeKind {
+// change returns the change to report of a finding after the last reported one, and
+// nothing where nothing is new.
+func change(before schema.FindingChange, reported bool, f schema.Finding) schema.ChangeKind {
 	was := before.Finding
 	switch {
-	case !told && f.State == schema.Withdrawn:
+	case !reported && f.State == schema.Withdrawn:
 		return ""
-	case !told:
+	case !reported:
 		return schema.ChangeNew // also where it has ended already: nobody knew
 	case f.State == was.State && f.Severity == was.Severity:
 		return ""
@@ -81,14 +81,14 @@ func change(before schema.FindingChange, told bool, f schema.Finding) schema.Cha
 	return ""
 }
 
-// continues reports whether the finding is a new day of a run: the day before
+// continues reports whether the finding is a new day of an episode: the day before
 // has one that lasted to its end.
 func continues(f schema.Finding, stored map[string]schema.Finding) bool {
 	before, ok := stored[neighbour(f.FindingKey, -1).ID()]
 	return ok && before.FindingKey != f.FindingKey && reachesEnd(before)
 }
 
-// goesOn reports whether the run goes on with a finding of the next day.
+// goesOn reports whether the episode goes on with a finding of the next day.
 func goesOn(f schema.Finding, stored map[string]schema.Finding) bool {
 	after, ok := stored[neighbour(f.FindingKey, +1).ID()]
 	return ok && after.FindingKey != f.FindingKey && after.State != schema.Withdrawn && reachesEnd(f)

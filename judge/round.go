@@ -17,8 +17,7 @@ const (
 	daysASlice   = 31
 	partnersAAsk = 500
 
-	// So many, with a dozen keys each, are about as many series as are held at once: what
-	// is read of more is read again for half of them.
+	// So many partners × 12 keys ≈ seriesAtOnce; a larger chunk is split and read again.
 	partnersCompared = 150
 )
 

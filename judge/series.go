@@ -17,7 +17,7 @@ import (
 // What is held at once: series, each of which may be 50 kB, and scores.
 const (
 	seriesAtOnce = 2500
-	seriesApps   = 20 // of a partner; evidence tells more of them apart
+	seriesApps   = 20 // of a partner; evidence lists more of them one by one
 	scoresAtOnce = 50_000
 )
 

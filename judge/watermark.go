@@ -29,9 +29,9 @@ func watermark(extents []schema.Marker, ends map[schema.Partition]int64, out map
 
 // ownTime returns how far a partition has come by its own events, in seconds since
 // 1970. One without any has come as far as its latest record, by Kafka's clock, but no
-// further than the newest event of all: a replay's records are of today. An event that
-// claims to be of the future counts as one of now: nobody's clock that is ahead ends
-// what is another's.
+// further than the newest event of all: a replay's records are of today. An event's
+// time is capped at wall-clock time, so one fast clock cannot end other partners'
+// findings.
 func ownTime(e schema.Marker, newest, now int64) int64 {
 	if e.LastEvent == 0 {
 		return min(e.LastRecord/1000, newest)
