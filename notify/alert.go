@@ -27,11 +27,11 @@ type labels struct {
 	Capability  string // empty: all of the partner's
 	Severity    schema.Severity
 	Detector    string
-	Escalations int // how often the run had grown tenfold and was told anew
+	Escalations int // how often the episode had grown tenfold and on-call was notified again
 }
 
-// alert is what on-call is told: one or several runs of one partner. Its labels
-// are those of the run that it began with, and never change.
+// alert is what on-call is told: one or several episodes of one partner. Its labels
+// are those of the episode that it began with, and never change.
 type alert struct {
 	labels
 	ID       string
@@ -42,52 +42,52 @@ type alert struct {
 	Members  []member  // in the order in which they joined
 	HeldBack int       // how many would have been alerts of their own
 
-	Grown   []time.Time // when it was told that more had joined than had been told
+	Grown   []time.Time // when a notice said that more had joined
 	growing bool        // it will be
 
-	Superseded bool // it ended because another alert tells what it told
+	Superseded bool // it ended because another alert took over its episodes
 }
 
-// member is a run in an alert.
+// member is an episode in an alert.
 type member struct {
-	run  *run
-	Left string // why it is no longer told by this alert; empty while it is
+	episode *episode
+	Left    string // why this alert no longer shows it; empty while it does
 }
 
 func (a *alert) fires() bool { return a.Ended.IsZero() }
 
 // acknowledged reports whether somebody is on any of what the alert tells.
 func (a *alert) acknowledged() bool {
-	return slices.ContainsFunc(a.Members, func(m member) bool { return m.Left == "" && m.run.acknowledged != nil })
+	return slices.ContainsFunc(a.Members, func(m member) bool { return m.Left == "" && m.episode.acknowledged != nil })
 }
 
-// reaches reports whether the alert tells, or told, of the run's part of the API. A run
+// reaches reports whether the alert tells, or told, of the episode's part of the API. An episode
 // of the whole partner reaches nothing further.
-func (a *alert) reaches(r *run) bool {
+func (a *alert) reaches(r *episode) bool {
 	c := r.last().Capability
-	return c == "" || slices.ContainsFunc(a.Members, func(m member) bool { return m.run.last().Capability == c })
+	return c == "" || slices.ContainsFunc(a.Members, func(m member) bool { return m.episode.last().Capability == c })
 }
 
 // digest reports whether it is a partner's digest: told once, and not ended.
 func (a *alert) digest() bool { return a.Name == digestName }
 
-func (a *alert) member(r *run) *member {
-	i := slices.IndexFunc(a.Members, func(m member) bool { return m.run == r })
+func (a *alert) member(r *episode) *member {
+	i := slices.IndexFunc(a.Members, func(m member) bool { return m.episode == r })
 	return &a.Members[i]
 }
 
-// add makes a run one of those that the alert tells of.
-func (a *alert) add(r *run) {
-	i := slices.IndexFunc(a.Members, func(m member) bool { return m.run == r })
+// add makes an episode one of those that the alert tells of.
+func (a *alert) add(r *episode) {
+	i := slices.IndexFunc(a.Members, func(m member) bool { return m.episode == r })
 	if i < 0 {
-		a.Members = append(a.Members, member{run: r})
+		a.Members = append(a.Members, member{episode: r})
 		return
 	}
 	a.Members[i].Left = ""
 }
 
-// join adds a run and makes the alert the one that tells it.
-func (a *alert) join(r *run) {
+// join adds an episode and makes the alert the one that tells it.
+func (a *alert) join(r *episode) {
 	a.add(r)
 	r.alert = a
 }
@@ -107,27 +107,26 @@ func hashed(parts ...string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// run is a finding and those of the days that continue it: what people call one
-// episode.
-type run struct {
-	days     []schema.Change // the last telling of each of its findings, by period
-	severity schema.Severity // as it was last told
-	due      bool            // it was told fresh, so on-call is to know
-	crowded  bool            // the alert of all strangers tells it
-	lastsTo  time.Time       // where it was over when it was found: until when it is told
-	alert    *alert          // that tells it now
+// episode is a finding and the findings of the days that continue it.
+type episode struct {
+	days     []schema.Change // the last change of each of its findings, by period
+	severity schema.Severity // as it was last reported
+	due      bool            // it was reported fresh, so it pages on-call
+	crowded  bool            // the alert of all strangers shows it
+	lastsTo  time.Time       // where it was over when it was found: until when its alert fires
+	alert    *alert          // that shows it now
 
 	people      uint64 // as they were last known
-	paged       uint64 // as they were when on-call was last told
-	escalations int    // how often on-call was told anew because they had grown tenfold
-	grewFrom    uint64 // of whom on-call had been told before the last of these times
+	paged       uint64 // as they were when on-call was last notified
+	escalations int    // how often on-call was notified again because they had grown tenfold
+	grewFrom    uint64 // as on-call knew them before the last of these times
 
 	silence, resolved, acknowledged *schema.FindingAction // what holds of it now
 	again                           *schema.FindingAction // how it was resolved before it was seen again
 }
 
-// tell takes in a telling, and reports whether the run goes on that did not before.
-func (r *run) tell(t schema.Change) bool {
+// tell takes in a change, and reports whether it opens the episode (again).
+func (r *episode) tell(t schema.Change) bool {
 	was := len(r.days) > 0 && r.open()
 	i, same := slices.BinarySearchFunc(r.days, t, func(a, b schema.Change) int { return int(a.Period) - int(b.Period) })
 	if same {
@@ -138,18 +137,18 @@ func (r *run) tell(t schema.Change) bool {
 	return !was && r.open()
 }
 
-func (r *run) forgetActs() {
+func (r *episode) forgetActs() {
 	r.silence, r.resolved, r.again, r.acknowledged = nil, nil, nil, nil
 	r.escalations, r.grewFrom = 0, 0
 }
 
-// tenfold reports whether so many people are ten times those of whom on-call was last
-// told. Of none and of one person it takes ten.
-func (r *run) tenfold(people uint64) bool { return people/10 >= max(r.paged, 1) }
+// tenfold reports whether so many people are ten times those in the last notice to
+// on-call. From none or one person, it takes ten.
+func (r *episode) tenfold(people uint64) bool { return people/10 >= max(r.paged, 1) }
 
-// next returns what is to be noted of the run by its latest figures, if anything is,
+// next returns what is to be noted of the episode by its latest figures, if anything is,
 // and why.
-func (r *run) next(f *schema.Finding, maxAge time.Duration, now time.Time) (schema.Act, string) {
+func (r *episode) next(f *schema.Finding, maxAge time.Duration, now time.Time) (schema.Act, string) {
 	switch {
 	case r.resolved != nil:
 		if f.LastSeen.After(r.resolved.At) {
@@ -166,7 +165,7 @@ func (r *run) next(f *schema.Finding, maxAge time.Duration, now time.Time) (sche
 }
 
 // last is its latest day that was not withdrawn; where all were, the latest.
-func (r *run) last() schema.Change {
+func (r *episode) last() schema.Change {
 	for _, t := range slices.Backward(r.days) {
 		if t.State != schema.Withdrawn {
 			return t
@@ -176,17 +175,17 @@ func (r *run) last() schema.Change {
 }
 
 // id is that of its last finding: the one to act upon.
-func (r *run) id() string { return r.last().ID }
+func (r *episode) id() string { return r.last().ID }
 
 // open reports whether it goes on. The end of a day that goes on in the next is
-// never told, so the last day speaks for all.
-func (r *run) open() bool { return r.last().State == schema.Open }
+// never reported, so the last day speaks for all.
+func (r *episode) open() bool { return r.last().State == schema.Open }
 
-func (r *run) withdrawn() bool { return r.last().State == schema.Withdrawn }
+func (r *episode) withdrawn() bool { return r.last().State == schema.Withdrawn }
 
-func (r *run) live(now time.Time) bool { return r.open() || now.Before(r.lastsTo) }
+func (r *episode) live(now time.Time) bool { return r.open() || now.Before(r.lastsTo) }
 
-func (r *run) labels() labels {
+func (r *episode) labels() labels {
 	t := r.last()
 	return labels{Name: alertName(t.Detector), Partner: t.Partner, Capability: t.Capability, Severity: r.severity, Detector: t.Detector, Escalations: r.escalations}
 }

@@ -151,10 +151,10 @@ func (a *alertmanager) annotations(v view) map[string]string {
 	if v.HeldBack > 0 {
 		set("held_back", strconv.Itoa(v.HeldBack))
 	}
-	set("acknowledged", v.about((*run).saysAcknowledged))
-	set("grown", v.about((*run).saysGrown))
-	set("silenced", v.about((*run).saysSilenced))
-	set("seen_again", v.about((*run).saysSeenAgain))
+	set("acknowledged", v.about((*episode).saysAcknowledged))
+	set("grown", v.about((*episode).saysGrown))
+	set("silenced", v.about((*episode).saysSilenced))
+	set("seen_again", v.about((*episode).saysSeenAgain))
 	set("ended_because", line(v.Because))
 	if v.digest() || v.Name == testName {
 		return all

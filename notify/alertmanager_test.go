@@ -299,7 +299,7 @@ func TestAlertmanagersOwnTemplatesRenderHostileNames(t *testing.T) {
 		for _, a := range got.Alerts {
 			partners[a.Labels["partner"]] = true
 			for name, text := range a.Annotations {
-				if !utf8.ValidString(text) || len(text) > 2*longestLine*shownRuns {
+				if !utf8.ValidString(text) || len(text) > 2*longestLine*shownEpisodes {
 					t.Errorf("annotation %s has %d bytes, or is not UTF-8", name, len(text))
 				}
 			}

@@ -151,7 +151,7 @@ func TestTheSummaryOfManyStrangersNamesTheFirstFiveThatAreStillThere(t *testing.
 		a := &alert{labels: labels{Detector: strangerDetector, Partner: "(unregistered)"}}
 		for _, name := range names {
 			gone := strings.HasPrefix(name, "-")
-			m := member{run: &run{days: []schema.Change{{FindingKey: schema.FindingKey{Partner: strings.TrimPrefix(name, "-")}}}}}
+			m := member{episode: &episode{days: []schema.Change{{FindingKey: schema.FindingKey{Partner: strings.TrimPrefix(name, "-")}}}}}
 			if gone {
 				m.Left = "ended"
 			}
@@ -227,7 +227,7 @@ func TestAStrangersAlertThatEndsForTheCrowdsIsOvertakenByIt(t *testing.T) {
 	}
 	var names []string
 	for _, m := range of["(unregistered)"].Members {
-		names = append(names, m.run.last().Partner)
+		names = append(names, m.episode.last().Partner)
 	}
 	slices.Sort(names)
 	same(t, "the crowd's alert tells", names, "a", "b", "c", "d")

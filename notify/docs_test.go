@@ -186,9 +186,9 @@ func TestEveryLabelAndAnnotationIsInTheDocsAndTheOtherWayRound(t *testing.T) {
 	}
 	f := begun("bank", "messaging", schema.Critical)
 	act := &schema.FindingAction{Who: "ann"}
-	r := &run{days: []schema.Change{{FindingKey: f.FindingKey, ID: f.ID()}}, acknowledged: act, silence: act, again: act, escalations: 1}
+	r := &episode{days: []schema.Change{{FindingKey: f.FindingKey, ID: f.ID()}}, acknowledged: act, silence: act, again: act, escalations: 1}
 	a := &alert{labels: labels{Name: "OverreachVolumeLimit", Partner: "bank", Capability: "messaging", Severity: schema.Critical, Detector: "volume_limit", Escalations: 1},
-		ID: "a", Lead: f.ID(), Members: []member{{run: r}}, HeldBack: 1, Because: "ended"}
+		ID: "a", Lead: f.ID(), Members: []member{{episode: r}}, HeldBack: 1, Because: "ended"}
 	am := alertmanager{}
 	section := func(name string) []string {
 		_, after, _ := strings.Cut(string(page), "\n## "+name+"\n")

@@ -23,8 +23,8 @@ type history struct {
 
 // folded is what a history comes to at a moment.
 type folded struct {
-	Alerts  []*alert // by when they started: those that fire and all that ever did
-	Watched []*run   // that go on, and of which run.next may have something to note
+	Alerts  []*alert   // by when they started: those that fire and all that ever did
+	Watched []*episode // that go on, and of which run.next may have something to note
 }
 
 // fold replays the history up to now. What has started keeps its id and its start,
@@ -44,7 +44,7 @@ func fold(h history, maxAge, group time.Duration, strangers int, now time.Time) 
 		tell := p.tell
 		if crowd.has(t) {
 			tell = func(t schema.Change) { // the crowd's alert tells it
-				r := p.runOf(t)
+				r := p.episodeOf(t)
 				r.tell(t)
 				r.crowded = true
 			}
@@ -63,7 +63,7 @@ func fold(h history, maxAge, group time.Duration, strangers int, now time.Time) 
 	for _, p := range append(slices.Collect(maps.Values(partners)), crowd.fold) {
 		p.replay(now)
 		all.Alerts = append(all.Alerts, p.alerts...)
-		for _, r := range p.runs {
+		for _, r := range p.episodes {
 			if r.open() && (r.resolved != nil || !r.due && !r.crowded || r.acknowledged != nil) {
 				all.Watched = append(all.Watched, r)
 			}
@@ -72,7 +72,7 @@ func fold(h history, maxAge, group time.Duration, strangers int, now time.Time) 
 	slices.SortFunc(all.Alerts, func(a, b *alert) int {
 		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID))
 	})
-	slices.SortFunc(all.Watched, func(a, b *run) int { return cmp.Compare(a.id(), b.id()) })
+	slices.SortFunc(all.Watched, func(a, b *episode) int { return cmp.Compare(a.id(), b.id()) })
 	return all
 }
 
@@ -107,9 +107,9 @@ type partnerFold struct {
 	steps []step // ordered; timers are put in among those that lie ahead
 	now   time.Time
 
-	runs     []*run
-	finding  map[string]*run            // by id
-	latest   map[schema.FindingKey]*run // by key without its period
+	episodes []*episode
+	finding  map[string]*episode            // by id
+	latest   map[schema.FindingKey]*episode // by key without its period
 	alerts   []*alert
 	digest   *alert // collects; not told yet
 	digestTo time.Time
@@ -118,7 +118,7 @@ type partnerFold struct {
 func newPartnerFold(partner string, maxAge, group time.Duration) *partnerFold {
 	return &partnerFold{
 		partner: partner, maxAge: maxAge, group: group,
-		finding: map[string]*run{}, latest: map[schema.FindingKey]*run{},
+		finding: map[string]*episode{}, latest: map[schema.FindingKey]*episode{},
 	}
 }
 
@@ -141,7 +141,7 @@ func (p *partnerFold) at(when time.Time, finding string, do func()) {
 
 // tell takes in what the judge told.
 func (p *partnerFold) tell(t schema.Change) {
-	r := p.runOf(t)
+	r := p.episodeOf(t)
 	if r.tell(t) {
 		r.forgetActs() // they were about what is over
 	}
@@ -192,9 +192,9 @@ func goesOn(t schema.Change, maxAge time.Duration) bool {
 	return t.State == schema.Open && t.Reported.Sub(t.LastSeen) <= maxAge
 }
 
-// runOf returns the run that a telling belongs to: that of its finding, or of the
+// episodeOf returns the episode that a telling belongs to: that of its finding, or of the
 // day that it continues, or a new one.
-func (p *partnerFold) runOf(t schema.Change) *run {
+func (p *partnerFold) episodeOf(t schema.Change) *episode {
 	if r := p.finding[t.ID]; r != nil {
 		return r
 	}
@@ -202,8 +202,8 @@ func (p *partnerFold) runOf(t schema.Change) *run {
 	key.Period = 0
 	r := p.latest[key]
 	if r == nil || t.Kind != schema.ChangeContinued {
-		r = &run{}
-		p.runs, p.latest[key] = append(p.runs, r), r
+		r = &episode{}
+		p.episodes, p.latest[key] = append(p.episodes, r), r
 	}
 	p.finding[t.ID] = r
 	return r
@@ -257,15 +257,15 @@ func (p *partnerFold) act(a schema.FindingAction) {
 	}
 }
 
-// over ends a run, and with it whatever was done about it.
-func (p *partnerFold) over(r *run, how string) {
+// over ends an episode, and with it whatever was done about it.
+func (p *partnerFold) over(r *episode, how string) {
 	r.due, r.lastsTo = false, time.Time{}
 	r.forgetActs()
 	p.leave(r, how)
 }
 
-// leave takes a run out of its alert, which ends with its last one.
-func (p *partnerFold) leave(r *run, why string) {
+// leave takes an episode out of its alert, which ends with its last one.
+func (p *partnerFold) leave(r *episode, why string) {
 	a := r.alert
 	if a == nil {
 		return
@@ -277,8 +277,8 @@ func (p *partnerFold) leave(r *run, why string) {
 	}
 }
 
-// place puts a run that is to be told into the one alert that tells it.
-func (p *partnerFold) place(r *run) {
+// place puts an episode that is to be told into the one alert that tells it.
+func (p *partnerFold) place(r *episode) {
 	grew := false
 	switch {
 	case !r.due || !r.live(p.now) || r.silence != nil || r.resolved != nil:
@@ -361,7 +361,7 @@ func (p *partnerFold) supersede(a, by *alert) {
 		m := &a.Members[i]
 		if m.Left == "" {
 			m.Left = "told by alert " + by.ID
-			by.join(m.run)
+			by.join(m.episode)
 		}
 	}
 	by.HeldBack += a.HeldBack
@@ -383,7 +383,7 @@ func (p *partnerFold) justBegan(a *alert) bool {
 
 // addToDigest notes a finding that is too old to page anyone. What is told within
 // the group interval makes one digest; while one is told the next one collects.
-func (p *partnerFold) addToDigest(r *run, t schema.Change) {
+func (p *partnerFold) addToDigest(r *episode, t schema.Change) {
 	if p.digest == nil {
 		p.digest = &alert{labels: labels{Name: digestName, Partner: p.partner, Severity: info}, Lead: t.ID}
 		due := p.now.Add(p.group)
@@ -398,11 +398,11 @@ func (p *partnerFold) addToDigest(r *run, t schema.Change) {
 func (p *partnerFold) sendDigest() {
 	d := p.digest
 	p.digest = nil
-	d.Members = slices.DeleteFunc(d.Members, func(m member) bool { return m.run.withdrawn() || m.run.alert != nil })
+	d.Members = slices.DeleteFunc(d.Members, func(m member) bool { return m.episode.withdrawn() || m.episode.alert != nil })
 	if len(d.Members) == 0 {
 		return
 	}
-	d.Lead = d.Members[0].run.id()
+	d.Lead = d.Members[0].episode.id()
 	d.ID, d.Started = alertID(d.labels, d.Lead, p.now), p.now
 	p.alerts = append(p.alerts, d)
 	p.digestTo = p.now.Add(lasts)

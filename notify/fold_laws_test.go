@@ -117,7 +117,7 @@ func TestAnActOnOneEpisodeNeverHidesTheNext(t *testing.T) {
 }
 
 func openAt(h history, k schema.FindingKey, at time.Time) bool {
-	r := &run{}
+	r := &episode{}
 	for _, tell := range h.Changes {
 		if of := tell.FindingKey; !tell.Reported.After(at) {
 			if of.Period = 0; of == k {
@@ -132,7 +132,7 @@ func told1(f folded) map[schema.FindingKey]bool {
 	all := map[schema.FindingKey]bool{}
 	for _, a := range f.Alerts {
 		for _, m := range a.Members {
-			if k := m.run.last().FindingKey; a.fires() && !a.digest() && m.Left == "" {
+			if k := m.episode.last().FindingKey; a.fires() && !a.digest() && m.Left == "" {
 				k.Period = 0
 				all[k] = true
 			}
@@ -151,7 +151,7 @@ func TestWhateverJoinsAnAlertIsToldWithinTheInterval(t *testing.T) {
 				events := a.events()
 				last := events[len(events)-1].at
 				for _, m := range a.Members {
-					key := a.ID + about(a.Partner+"/"+m.run.last().Capability).ID()
+					key := a.ID + about(a.Partner+"/"+m.episode.last().Capability).ID()
 					if at, ok := since[key]; !ok && m.Left == "" {
 						since[key] = now
 						joined++

@@ -120,10 +120,10 @@ func TestAnActDoesWhatItSaysAndOnlyWhileItHolds(t *testing.T) {
 	foldsTo(t, "and not after it", 99, append([]schema.Change{overWhenFound(one[0])}, says(70, "p/a", schema.ChangeReopened, warning)), A{does(60, schema.Silence, "p/a", 600)},
 		"VolumeLimit p/a warning from 0: (a), to 60: ended\nVolumeLimit p/a warning from 70: a")
 
-	r := fold(history{one, A{does(5, schema.Resolve, "p/a", 0), does(9, schema.SeenAgain, "p/a", 0)}}, maxAge, group, strangers, minute(20)).Alerts[1].Members[0].run
+	r := fold(history{one, A{does(5, schema.Resolve, "p/a", 0), does(9, schema.SeenAgain, "p/a", 0)}}, maxAge, group, strangers, minute(20)).Alerts[1].Members[0].episode
 	same(t, "it says", []string{r.saysSeenAgain()}, "resolved by ann at 2026-03-01 12:05 UTC, seen again")
 	r = fold(history{append(slices.Clone(one), says(30, "p/a", schema.ChangeEnded, warning), says(40, "p/a", schema.ChangeReopened, warning)),
-		A{does(5, schema.Resolve, "p/a", 0), does(9, schema.SeenAgain, "p/a", 0)}}, maxAge, group, strangers, minute(50)).Alerts[2].Members[0].run
+		A{does(5, schema.Resolve, "p/a", 0), does(9, schema.SeenAgain, "p/a", 0)}}, maxAge, group, strangers, minute(50)).Alerts[2].Members[0].episode
 	same(t, "of the next time", []string{r.saysSeenAgain()}, "")
 }
 
@@ -135,24 +135,24 @@ func TestWhatIsToBeNotedOfARunFollowsFromItsLatestFigures(t *testing.T) {
 	}
 	a := &alert{}
 	for _, c := range []struct {
-		what string
-		run  run
-		f    *schema.Finding
-		act  schema.Act
-		why  string
+		what    string
+		episode episode
+		f       *schema.Finding
+		act     schema.Act
+		why     string
 	}{
-		{"resolved, and last seen then", run{due: true, resolved: resolvedAt}, f(schema.Open, noon, 1), "", ""},
-		{"resolved, and seen later", run{due: true, resolved: resolvedAt}, f(schema.Open, noon.Add(time.Minute), 1), schema.SeenAgain, "last seen at 2026-03-01 12:01 UTC, after it was resolved"},
-		{"a digest's, seen max_age ago", run{}, f(schema.Open, now.Add(-maxAge), 1), schema.GoesOn, "last seen at 2026-02-28 13:00 UTC; only a digest had told it, as old"},
-		{"a digest's, seen before that", run{}, f(schema.Open, now.Add(-maxAge-time.Millisecond), 1), "", ""},
-		{"a digest's, and over", run{}, f(schema.Ended, now, 1), "", ""},
-		{"a digest's stranger, which the crowd's alert tells", run{crowded: true}, f(schema.Open, now, 1), "", ""},
-		{"acknowledged, ten times as many", run{due: true, acknowledged: resolvedAt, alert: a, paged: 7}, f(schema.Open, now, 70), schema.Grown, "70 people, 7 when it last paged"},
-		{"acknowledged, one fewer", run{due: true, acknowledged: resolvedAt, alert: a, paged: 7}, f(schema.Open, now, 69), "", ""},
-		{"acknowledged, and silenced", run{due: true, acknowledged: resolvedAt, paged: 7}, f(schema.Open, now, 70), "", ""},
-		{"nobody acknowledged it", run{due: true, alert: a, paged: 7}, f(schema.Open, now, 70), "", ""},
+		{"resolved, and last seen then", episode{due: true, resolved: resolvedAt}, f(schema.Open, noon, 1), "", ""},
+		{"resolved, and seen later", episode{due: true, resolved: resolvedAt}, f(schema.Open, noon.Add(time.Minute), 1), schema.SeenAgain, "last seen at 2026-03-01 12:01 UTC, after it was resolved"},
+		{"a digest's, seen max_age ago", episode{}, f(schema.Open, now.Add(-maxAge), 1), schema.GoesOn, "last seen at 2026-02-28 13:00 UTC; only a digest had told it, as old"},
+		{"a digest's, seen before that", episode{}, f(schema.Open, now.Add(-maxAge-time.Millisecond), 1), "", ""},
+		{"a digest's, and over", episode{}, f(schema.Ended, now, 1), "", ""},
+		{"a digest's stranger, which the crowd's alert tells", episode{crowded: true}, f(schema.Open, now, 1), "", ""},
+		{"acknowledged, ten times as many", episode{due: true, acknowledged: resolvedAt, alert: a, paged: 7}, f(schema.Open, now, 70), schema.Grown, "70 people, 7 when it last paged"},
+		{"acknowledged, one fewer", episode{due: true, acknowledged: resolvedAt, alert: a, paged: 7}, f(schema.Open, now, 69), "", ""},
+		{"acknowledged, and silenced", episode{due: true, acknowledged: resolvedAt, paged: 7}, f(schema.Open, now, 70), "", ""},
+		{"nobody acknowledged it", episode{due: true, alert: a, paged: 7}, f(schema.Open, now, 70), "", ""},
 	} {
-		if act, why := c.run.next(c.f, maxAge, now); act != c.act || why != c.why {
+		if act, why := c.episode.next(c.f, maxAge, now); act != c.act || why != c.why {
 			t.Errorf("%s: got %q because %q, want %q because %q", c.what, act, why, c.act, c.why)
 		}
 	}

@@ -99,7 +99,7 @@ func summary(h history, at int) string {
 	for _, a := range fold(h, maxAge, group, strangers, minute(at)).Alerts {
 		fmt.Fprintf(&b, "%s %s %s from %d:", strings.TrimPrefix(a.Name, "Overreach"), a.Partner+"/"+a.Capability, a.Severity, int(a.Started.Sub(noon).Minutes()))
 		for _, m := range a.Members {
-			name := m.run.last().Capability
+			name := m.episode.last().Capability
 			if m.Left != "" {
 				name = "(" + name + ")"
 			}
@@ -378,11 +378,11 @@ func TestWhateverIsToldAndDoneEveryEpisodeFiresInOneAlertUnlessAPersonHoldsItBac
 				if a.digest() || m.Left != "" {
 					continue
 				}
-				k := m.run.last().FindingKey
+				k := m.episode.last().FindingKey
 				k.Period = 0
 				got[k]++
-				if rank(a.Severity) < rank(m.run.severity) {
-					t.Errorf("seed %d: a %s alert tells what is %s", seed, a.Severity, m.run.severity)
+				if rank(a.Severity) < rank(m.episode.severity) {
+					t.Errorf("seed %d: a %s alert tells what is %s", seed, a.Severity, m.episode.severity)
 				}
 			}
 		}

@@ -1,4 +1,4 @@
-// Package notify tells people what changed about findings.
+// Package notify notifies people of changes of findings.
 package notify
 
 import (

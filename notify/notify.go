@@ -179,7 +179,7 @@ func (n *Notifier) read(ctx context.Context, owned []uint8) (plan, error) {
 		return plan{}, err
 	}
 	f := fold(h, n.cfg.MaxAge, n.cfg.Group, n.cfg.MaxStrangers, now)
-	f.Watched = slices.DeleteFunc(f.Watched, func(r *run) bool { return !mine(r.last().Partner) })
+	f.Watched = slices.DeleteFunc(f.Watched, func(r *episode) bool { return !mine(r.last().Partner) })
 	noted, err := n.note(ctx, f.Watched, now)
 	if err != nil {
 		return plan{}, err
@@ -200,9 +200,9 @@ func (n *Notifier) read(ctx context.Context, owned []uint8) (plan, error) {
 	return p, nil
 }
 
-// note writes down what the latest figures of runs come to: no telling says it, and
+// note writes down what the latest figures of episodes come to: no telling says it, and
 // every instance is to fold it from the same moment.
-func (n *Notifier) note(ctx context.Context, watched []*run, now time.Time) ([]schema.FindingAction, error) {
+func (n *Notifier) note(ctx context.Context, watched []*episode, now time.Time) ([]schema.FindingAction, error) {
 	var acted, digested []string
 	for _, r := range watched {
 		if !r.due && r.resolved == nil {

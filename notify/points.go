@@ -1,7 +1,7 @@
 package notify
 
-// The points between two steps of telling, as the kill test names them.
+// The points between two steps of a delivery, as the kill test names them.
 const (
 	pointPosted    = "posted"    // the receiver has it, and nobody else knows
-	pointDelivered = "delivered" // it is kept that the receiver has it
+	pointDelivered = "delivered" // the store knows that the receiver has it
 )

@@ -2,6 +2,6 @@
 
 package notify
 
-// reached is told between two steps of telling. It does nothing, save in the program
-// that the kill test builds.
+// reached is called between two steps of a delivery. It does nothing, except in the
+// program that the kill test builds.
 func reached(string) {}

@@ -2,10 +2,10 @@
 
 package notify
 
-// Points are the names that Reached is told, in the order of telling.
+// Points are the names that Reached is called with, in the order of a delivery.
 var Points = []string{pointPosted, pointDelivered}
 
-// Reached is told between two steps of telling.
+// Reached is called between two steps of a delivery.
 var Reached = func(string) {}
 
 func reached(point string) { Reached(point) }

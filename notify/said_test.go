@@ -12,9 +12,9 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// runOf is a run of one finding, as it was told.
-func runOf(f *schema.Finding) *run {
-	return &run{days: []schema.Change{{FindingKey: f.FindingKey, ID: f.ID(), Severity: f.Severity, State: f.State}}, severity: f.Severity}
+// episodeOf is a run of one finding, as it was told.
+func episodeOf(f *schema.Finding) *episode {
+	return &episode{days: []schema.Change{{FindingKey: f.FindingKey, ID: f.ID(), Severity: f.Severity, State: f.State}}, severity: f.Severity}
 }
 
 // fourRuns is an alert of four runs: of what bank did in messaging, about which everything was
@@ -47,7 +47,7 @@ func fourRuns() (view, []*schema.Finding) {
 		Severity:   schema.Warning, State: schema.Open,
 	}
 	all := []*schema.Finding{messaging, photos, friends, contacts}
-	lead := runOf(messaging)
+	lead := episodeOf(messaging)
 	lead.acknowledged = &schema.FindingAction{Who: "ann", At: at(9, 50), Reason: "asked\nthem"}
 	lead.silence = &schema.FindingAction{Who: "bob", Until: at(12, 0), Reason: "agreed"}
 	lead.again = &schema.FindingAction{Who: "eve", At: at(9, 40)}
@@ -55,7 +55,7 @@ func fourRuns() (view, []*schema.Finding) {
 	a := &alert{
 		labels: labels{Name: "OverreachVolumeLimit", Partner: "bank", Capability: "messaging", Severity: schema.Critical, Detector: "volume_limit", Escalations: 2},
 		ID:     "0123456789abcdef0123456789abcdef", Lead: messaging.ID(), Started: at(9, 35), HeldBack: 3,
-		Members: []member{{run: lead}, {run: runOf(friends), Left: "silenced by bob"}, {run: runOf(photos)}, {run: runOf(contacts)}},
+		Members: []member{{episode: lead}, {episode: episodeOf(friends), Left: "silenced by bob"}, {episode: episodeOf(photos)}, {episode: episodeOf(contacts)}},
 	}
 	known := map[string]*schema.Finding{messaging.ID(): messaging, photos.ID(): photos, friends.ID(): friends}
 	return view{a, known}, all
@@ -246,7 +246,7 @@ func TestAnAlertTellsTwentyRunsInWordsAndFiftyByTheirIds(t *testing.T) {
 				f.People.Value = 1000 // of one that is not shown
 			}
 			known[f.ID()] = f
-			a.Members = append(a.Members, member{run: runOf(f)})
+			a.Members = append(a.Members, member{episode: episodeOf(f)})
 		}
 		v := view{a, known}
 		lines, ids := v.lines(), strings.Split(v.findingIDs(), " ")
@@ -265,11 +265,11 @@ func TestAnAlertTellsTwentyRunsInWordsAndFiftyByTheirIds(t *testing.T) {
 
 func TestTheLatestDayOfTheRunThatAnAlertBeganWithSpeaksForIt(t *testing.T) {
 	days := []string{"monday", "tuesday", "wednesday"}
-	r, other := &run{}, &run{days: []schema.Change{{ID: "other", State: schema.Open}}}
+	r, other := &episode{}, &episode{days: []schema.Change{{ID: "other", State: schema.Open}}}
 	for i, id := range days {
 		r.days = append(r.days, schema.Change{FindingKey: schema.FindingKey{Period: schema.Day(i + 1)}, ID: id, State: schema.Open})
 	}
-	a := &alert{Lead: "tuesday", Members: []member{{run: other}, {run: r}}}
+	a := &alert{Lead: "tuesday", Members: []member{{episode: other}, {episode: r}}}
 	same(t, "the lead", []string{a.leadNow()}, "wednesday")
 	r.days[2].State = schema.Withdrawn
 	same(t, "the last day is withdrawn", []string{a.leadNow()}, "tuesday")

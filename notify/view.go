@@ -10,34 +10,34 @@ import (
 )
 
 const (
-	// shownRuns bounds how many runs an alert tells in words; the rest is counted.
-	shownRuns = 20
+	// shownEpisodes bounds how many episodes an alert tells in words; the rest is counted.
+	shownEpisodes = 20
 
 	// shownIDs bounds how many ids of findings an alert lists.
 	shownIDs = 50
 )
 
-// shown are the runs that the alert tells in words: those that it still tells
+// shown are the episodes that the alert tells in words: those that it still tells
 // before those that left it.
-func (a *alert) shown() []*run {
-	var all []*run
+func (a *alert) shown() []*episode {
+	var all []*episode
 	for _, left := range []bool{false, true} {
 		for _, m := range a.Members {
 			if (m.Left != "") == left {
-				all = append(all, m.run)
+				all = append(all, m.episode)
 			}
 		}
 	}
-	return all[:min(len(all), shownRuns)]
+	return all[:min(len(all), shownEpisodes)]
 }
 
-// leadNow is the id of the latest finding of the run that the alert began with:
+// leadNow is the id of the latest finding of the episode that the alert began with:
 // the one whose figures are shown, and to act upon.
 func (a *alert) leadNow() string {
 	for _, m := range a.Members {
-		for _, day := range m.run.days {
+		for _, day := range m.episode.days {
 			if day.ID == a.Lead {
-				return m.run.id()
+				return m.episode.id()
 			}
 		}
 	}
@@ -72,7 +72,7 @@ const shownStrangers = 5
 func (v view) crowdSummary() string {
 	names, strangers, rest := []string{}, 0, false
 	for _, m := range v.Members {
-		switch partner := m.run.last().Partner; {
+		switch partner := m.episode.last().Partner; {
 		case m.Left != "" && v.fires():
 		case partner == detectors.Folded:
 			rest = true
@@ -113,7 +113,7 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// lines are the alert's runs, a line each.
+// lines are the alert's episodes, a line each.
 func (v view) lines() []string {
 	var lines []string
 	for _, r := range v.shown() {
@@ -142,7 +142,7 @@ func (v view) findingIDs() string {
 			ids = append(ids, fmt.Sprintf("and %d more", len(v.Members)-shownIDs))
 			break
 		}
-		ids = append(ids, m.run.id())
+		ids = append(ids, m.episode.id())
 	}
 	return strings.Join(ids, " ")
 }
@@ -159,8 +159,8 @@ func (v view) people() schema.Estimate {
 	return most
 }
 
-// about joins what there is to say about the alert's runs.
-func (v view) about(say func(*run) string) string {
+// about joins what there is to say about the alert's episodes.
+func (v view) about(say func(*episode) string) string {
 	var all []string
 	for _, r := range v.shown() {
 		if s := say(r); s != "" {
@@ -170,28 +170,28 @@ func (v view) about(say func(*run) string) string {
 	return strings.Join(all, "\n")
 }
 
-func (r *run) saysAcknowledged() string {
+func (r *episode) saysAcknowledged() string {
 	if r.acknowledged == nil {
 		return ""
 	}
 	return "by " + r.acknowledged.Who + " at " + stamp(r.acknowledged.At) + ": " + r.acknowledged.Reason
 }
 
-func (r *run) saysGrown() string {
+func (r *episode) saysGrown() string {
 	if r.escalations == 0 {
 		return ""
 	}
 	return fmt.Sprintf("acknowledged, and grown from %d to %d people since it last paged", r.grewFrom, r.paged)
 }
 
-func (r *run) saysSilenced() string {
+func (r *episode) saysSilenced() string {
 	if r.silence == nil {
 		return ""
 	}
 	return "by " + r.silence.Who + " until " + stamp(r.silence.Until) + ": " + r.silence.Reason
 }
 
-func (r *run) saysSeenAgain() string {
+func (r *episode) saysSeenAgain() string {
 	if r.again == nil {
 		return ""
 	}

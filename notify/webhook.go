@@ -141,8 +141,8 @@ func (w *webhook) alert(v view) webhookAlert {
 		ID: v.ID, Labels: labelSet(v.labels), Partner: v.Partner, Summary: v.summary(),
 		Started: v.Started.UTC(), Ended: timeOrNil(v.Ended), EndedBecause: line(v.Because),
 		People: people.Value, PeopleLow: people.Low, PeopleHigh: people.High, HeldBack: v.HeldBack,
-		Acknowledged: v.about((*run).saysAcknowledged), Grown: v.about((*run).saysGrown),
-		Silenced: v.about((*run).saysSilenced), SeenAgain: v.about((*run).saysSeenAgain),
+		Acknowledged: v.about((*episode).saysAcknowledged), Grown: v.about((*episode).saysGrown),
+		Silenced: v.about((*episode).saysSilenced), SeenAgain: v.about((*episode).saysSeenAgain),
 		Findings: []webhookFinding{},
 	}
 	for _, r := range v.shown() {
