@@ -3,7 +3,6 @@ package detectors
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/overreach/overreach/detectors/usage"
 	"github.com/overreach/overreach/schema"
@@ -45,15 +44,15 @@ func (d UnregisteredPartner) Judge(r *registry.Registry, q usage.Question, a usa
 	if !ok {
 		return schema.Finding{}, false
 	}
-	f.Sentence = fmt.Sprintf("%s is not in the registry and touched %s in %s since %s.",
-		q.Partner, people(f.People), count(f.Accesses, "access", "accesses"), f.FirstSeen.Format("2006-01-02 15:04"))
-	if f.Accesses == 0 {
-		f.Sentence = fmt.Sprintf("%s is not in the registry and tried %s; all were refused.",
-			q.Partner, count(f.Attempts, "call", "calls"))
-	}
+	is := "is not in the registry"
 	if _, ok := r.Partners[q.Partner]; ok {
 		f.State, f.EndedAt = schema.Ended, f.LastSeen
-		f.Sentence = strings.Replace(f.Sentence, "is not in the registry", "was not in the registry until now", 1)
+		is = "was not in the registry until now"
+	}
+	f.Sentence = fmt.Sprintf("%s %s and touched %s in %s since %s.",
+		q.Partner, is, people(f.People), count(f.Accesses, "access", "accesses"), f.FirstSeen.Format("2006-01-02 15:04"))
+	if f.Accesses == 0 {
+		f.Sentence = fmt.Sprintf("%s %s and tried %s; all were refused.", q.Partner, is, count(f.Attempts, "call", "calls"))
 	}
 	return f, true
 }

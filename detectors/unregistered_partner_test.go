@@ -40,6 +40,9 @@ func TestAStrangerIsFoundAndEndsWhenItIsRegistered(t *testing.T) {
 	f(nobody, 0, 3, schema.Warning, schema.Open, "", "p is not in the registry and tried 3 calls; all were refused.")
 	f(known, 7, 0, schema.Critical, schema.Ended, "2018-12-19 13:00",
 		"p was not in the registry until now and touched 7 people in 7 accesses since 2018-12-18 12:00.")
+	q.Partner = "who is not in the registry" // a producer chose that name
+	f(&registry.Registry{Partners: map[string]registry.Partner{q.Partner: {}}}, 0, 3, schema.Warning, schema.Ended, "2018-12-19 13:00",
+		"who is not in the registry was not in the registry until now and tried 3 calls; all were refused.")
 	if _, ok := (detectors.UnregisteredPartner{}).Judge(nobody, q, usage.Answer{}); ok {
 		t.Error("a name without a call is found")
 	}
