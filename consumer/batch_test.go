@@ -18,7 +18,7 @@ func opened(from int64, topic Topic) *batch {
 	return b
 }
 
-// event is one of a leaf and minute, as a record at an offset.
+// event is one of a usage key and minute, as a record at an offset.
 func event(offset int64, partner string, minute int64) *record {
 	e := testEvent{Time: day1 + minute*60_000, Partner: partner, Capability: "c", Action: "read", Subject: "s"}
 	return &record{offset: offset, time: day1 + 86400_000 + offset, value: e.json()}

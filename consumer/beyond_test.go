@@ -129,7 +129,9 @@ func TestWhatCanBeDecodedIsNotPassed(t *testing.T) {
 }
 
 func TestAnErrorWhileTheNextBatchIsLookedForIsTold(t *testing.T) {
-	const asked = 16 // by the header, by offsets twice as far each time, and by what lies between
+	// The search asks for the offset in the header, then twice as far each time, then halves
+	// what lies between: 16 requests.
+	const asked = 16
 	for nth := 1; nth <= asked+1; nth++ {
 		l := newDiskLog(t, someEvents(400))
 		l.alter(100, claims(149))

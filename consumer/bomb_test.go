@@ -21,8 +21,8 @@ import (
 	"github.com/overreach/overreach/schema"
 )
 
-// bombRecord is a record of a batch that is made as an incarnation: its key, value and
-// what is behind it are so many zeros.
+// bombRecord is a record whose batch is written piece by piece: its key, its value and its
+// headers are that many zeros.
 type bombRecord struct{ key, value, headers int64 }
 
 // zeros are as many as are asked for.

@@ -187,7 +187,7 @@ func TestATopicWithoutAnIDIsNotNamedAndOneWithAnErrorIsAnError(t *testing.T) {
 
 // wire answers a request by some bytes.
 type wire struct {
-	bytes.Buffer // what was written
+	bytes.Buffer // holds the request that the client wrote
 	answer       io.Reader
 	fails        error // of a write
 }

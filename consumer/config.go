@@ -35,11 +35,11 @@ type Config struct {
 
 	// Cluster names the cluster in the names of incarnations; empty: by its own id.
 	Cluster string
-	// Incarnations is told the first incarnation of each topic as it is now, and returns the
-	// lives in force: with other numbers, the ids that their topics have and how
-	// many partitions they had when they were first read. It is called once the
-	// cluster has answered, where an error ends Run, then before each generation
-	// and every few seconds; there only ErrRefused does. nil: the first incarnation.
+	// Incarnations takes the first incarnation of each topic, with the id and the number
+	// of partitions that Kafka gives now, and returns the incarnations in force, with the
+	// numbers, ids and partitions that were recorded. Run calls it once the cluster has
+	// answered, where an error ends Run; then before each generation and every few
+	// seconds, where only ErrRefused ends it. nil: the first incarnation is in force.
 	Incarnations func(ctx context.Context, now []Incarnation) ([]Incarnation, error)
 	// Shared is told, before each generation, how many partitions the group reads.
 	// May be nil.

@@ -66,7 +66,7 @@ type Consumer struct {
 	incarnations []Incarnation // in force, in the order of the configuration
 	owned        []int32       // partitions of the first topic, ascending
 	total        int           // how many it has
-	parts        []*progress   // what is counted here
+	parts        []*progress   // one for each partition that this instance counts
 	outside      time.Time     // since when this instance is in no generation; zero: it is in one
 }
 

@@ -235,6 +235,7 @@ func resetOffsets(t *testing.T, addr, group, topic string, partitions int) {
 }
 
 func TestTwoInstancesShareThePartitionsAndCountOnce(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	addr := broker(t, kfake.SeedTopics(4, "access"))
 	events := someEvents(8000)
 	m := newMemory()

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Incarnation is one life of a topic that the group reads. A topic that was deleted
-// and made again, or whose log was cut off, has another incarnation once somebody says
-// so: its offsets mean other records.
+// Incarnation is one topic that the group reads, from the topic's creation to its
+// deletion. Where somebody deleted the topic and made it again, or cut its log off, the
+// command overreach topic new begins another incarnation: its offsets mean other records.
 type Incarnation struct {
 	Name       string // cluster/topic@number
 	Cluster    string // the cluster's own id
@@ -34,9 +34,9 @@ func (s *Incarnation) isOther(topicID string) bool {
 // group is not the one under which it is counted.
 var ErrRefused = errors.New("this instance must not read")
 
-// lives asks Config.Incarnations which incarnation of each topic is in force; ids are those
-// that Kafka gave the topics.
-func (c *Consumer) lives(ctx context.Context, ids map[string]string) (incarnations []Incarnation, err error) {
+// askInForce asks Config.Incarnations which incarnation of each topic is in force; ids are
+// the topic ids that Kafka gives now.
+func (c *Consumer) askInForce(ctx context.Context, ids map[string]string) (incarnations []Incarnation, err error) {
 	ctx, cancel := context.WithTimeout(ctx, incarnationsTimeout)
 	defer cancel()
 	name := c.cfg.Cluster
@@ -78,7 +78,7 @@ func (c *Consumer) open(ctx context.Context) error {
 }
 
 func (c *Consumer) takeIncarnations(ctx context.Context, ids map[string]string) error {
-	incarnations, err := c.lives(ctx, ids)
+	incarnations, err := c.askInForce(ctx, ids)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (c *Consumer) watch(ctx context.Context, stale bool) {
 		ids, err := c.cluster.topicIDs(ctx)
 		c.kafka.note(ctx, &w, err)
 		if err == nil {
-			incarnations, err := c.lives(ctx, ids)
+			incarnations, err := c.askInForce(ctx, ids)
 			if errors.Is(err, ErrRefused) {
 				return // the next generation says why
 			}

@@ -69,7 +69,7 @@ func TestWhereNobodyKeepsIncarnationsTheFirstOnesLastAsLongAsTheProgram(t *testi
 		t.Errorf("nothing has changed: stale %t, %v", stale, err)
 	}
 	madeAnew(t, addr, "access")
-	waitFor(t, "the topic's next life", func() bool {
+	waitFor(t, "the topic's next incarnation", func() bool {
 		ids, err := c.cluster.topicIDs(t.Context())
 		return err == nil && ids["access"] != before[0].TopicID
 	})
@@ -116,6 +116,7 @@ func TestIncarnationsAreWaitedForUnlessThisInstanceMustNotRead(t *testing.T) {
 }
 
 func TestAGenerationEndsWhereTheTopicsAreNotWhatTheyWere(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	grow := func(t *testing.T, addr string) {
 		t.Helper()
 		client, err := kgo.NewClient(kgo.SeedBrokers(addr))

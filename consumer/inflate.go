@@ -239,7 +239,8 @@ func (d *recordData) long() (record, error) {
 	return r, nil
 }
 
-// inflate returns what a batch's codec packed, as an incarnation.
+// inflate returns a reader that unpacks a batch as it is read, so that the batch is never
+// whole in memory.
 func inflate(codec compress.Compression, payload []byte) (io.ReadCloser, error) {
 	switch codec {
 	case compress.Gzip:

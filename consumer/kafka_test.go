@@ -114,6 +114,7 @@ func TestAPartitionThatNobodyKnowsStartsAsConfigured(t *testing.T) {
 }
 
 func TestAPartitionAddedLaterIsReadFromItsBeginning(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	addr := broker(t, kfake.SeedTopics(1, "access"))
 	events := someEvents(200)
 	produce(t, addr, 0, 0, jsonOf(events[:100])...)
@@ -176,6 +177,7 @@ func (g *gate) set(shut bool) {
 }
 
 func TestAnOutageOfKafkaIsSaidAndLosesNothing(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	var g *gate
 	addr := broker(t, kfake.SeedTopics(2, "access"), kfake.ListenFn(func(network, address string) (net.Listener, error) {
 		l, err := (&net.ListenConfig{}).Listen(context.Background(), network, address)

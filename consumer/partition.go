@@ -181,7 +181,7 @@ func (p *partition) next(ctx context.Context) (chunk, *unreadable, error) {
 	return c, bad, err
 }
 
-// sameTopic makes sure that the topic is still the one whose life is in force. An
+// sameTopic makes sure that the topic is still the one whose incarnation is in force. An
 // id never comes back: where it is the same now, all that was read before came
 // from this topic.
 func (p *partition) sameTopic(ctx context.Context) error {

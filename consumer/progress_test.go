@@ -69,6 +69,7 @@ func becomes(t *testing.T, what string, c prometheus.Collector, labels string, w
 }
 
 func TestNobodyIsWarnedOfRetentionWhereTheBrokerForgetsWhatIsCounted(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	const first = "partition=0,topic=access"
 	addr := broker(t, kfake.SeedTopics(1, "access"))
 	produce(t, addr, 0, 0, jsonOf(someEvents(1500))...)
@@ -94,6 +95,7 @@ func TestNobodyIsWarnedOfRetentionWhereTheBrokerForgetsWhatIsCounted(t *testing.
 }
 
 func TestWhileClickHouseIsAwayLagAndRetentionAreWatchedAndLossesSaidAtTheTime(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	const first, second = "partition=0,topic=access", "partition=1,topic=access"
 	addr := broker(t, kfake.SeedTopics(2, "access"))
 	produce(t, addr, 0, 0, jsonOf(someEvents(200))...)
@@ -154,6 +156,7 @@ func TestWhileClickHouseIsAwayLagAndRetentionAreWatchedAndLossesSaidAtTheTime(t 
 }
 
 func TestAPartitionThatIsTakenOverWhileClickHouseIsAwayIsMeasuredByTheGroupsOffset(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	addr := broker(t, kfake.SeedTopics(1, "access"))
 	produce(t, addr, 0, 0, jsonOf(someEvents(300))...)
 	m := newMemory()
@@ -171,6 +174,7 @@ func TestAPartitionThatIsTakenOverWhileClickHouseIsAwayIsMeasuredByTheGroupsOffs
 }
 
 func TestAGenerationThatBeginsWhileClickHouseIsAwayIsMeasuredBeforeItIsServed(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	const first = "partition=0,topic=access"
 	addr := broker(t, kfake.SeedTopics(1, "access"))
 	produce(t, addr, 0, 0, jsonOf(someEvents(300))...)
@@ -198,6 +202,7 @@ func TestAGenerationThatBeginsWhileClickHouseIsAwayIsMeasuredBeforeItIsServed(t 
 }
 
 func TestLagIsWatchedThoughTheGroupSharesOutItsPartitionsAnewWhileClickHouseIsAway(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	addr := broker(t, kfake.SeedTopics(2, "access"))
 	for p := range 2 {
 		produce(t, addr, p, 0, jsonOf(someEvents(300))...)
@@ -247,6 +252,7 @@ func TestLagIsWatchedThoughTheGroupSharesOutItsPartitionsAnewWhileClickHouseIsAw
 }
 
 func TestALoopThatHangsWithoutAnErrorIsSaidToStandStill(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	addr := broker(t, kfake.SeedTopics(1, "access"))
 	produce(t, addr, 0, 0, jsonOf(someEvents(10))...)
 	m := newMemory()
@@ -285,6 +291,7 @@ func TestAnIdlePartitionDoesNotStandStillWhenARecordComes(t *testing.T) {
 }
 
 func TestAPartitionOfAnotherTopicNamesItselfAndIsNotMeasured(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	addr := broker(t, kfake.SeedTopics(1, "access"))
 	produce(t, addr, 0, 0, jsonOf(someEvents(500))...)
 	cfg := testConfig(addr, "access")

@@ -109,6 +109,7 @@ func TestAPartitionStandsBeforeWhatCannotBeDecodedUntilSomebodyHasItPassed(t *te
 }
 
 func TestWhatCannotBeDecodedIsPassedInTimeAndAllOfTheSameDamageWithIt(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	events := someEvents(500)
 	l := newDiskLog(t, events)
 	l.alter(100, flip)

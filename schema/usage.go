@@ -1,7 +1,7 @@
 package schema
 
-// Partition names one partition of one incarnation. An incarnation is one life of a topic:
-// cluster/topic@number.
+// Partition names one partition of one topic incarnation, cluster/topic@number: a topic
+// from its creation to its deletion.
 type Partition struct {
 	Incarnation string
 	Partition   int32

@@ -72,7 +72,7 @@ func TestTheGreatestNumberIsInForce(t *testing.T) {
 		}
 	}
 	if next.Name != "k/t@11" || next.Partitions != 0 || next.TopicID != "b2" {
-		t.Errorf("the eleventh life is %+v", next)
+		t.Errorf("the eleventh incarnation is %+v", next)
 	}
 	if all, err := s.Incarnations(t.Context()); err != nil || len(all) != 11 {
 		t.Errorf("%d incarnations (%v), want 11", len(all), err)

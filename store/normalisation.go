@@ -21,7 +21,7 @@ const (
 // Normalisation is what was done to the ids of a topic's subjects or actors
 // before they were hashed.
 type Normalisation struct {
-	Topic     string // cluster/topic: all lives of it
+	Topic     string // cluster/topic: it holds for all incarnations
 	Member    Member
 	Steps     decode.Normalisation
 	FirstUsed time.Time // UTC

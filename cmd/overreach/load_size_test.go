@@ -83,7 +83,7 @@ func TestMemoryGrowsNeitherWithPartnersNorWithDays(t *testing.T) {
 			used, rounds, now, peak := measure()
 			t.Logf("%d usage keys of %d partners, %d days, %d events a second: resident %d MB, at most %d MB; the engine used %s in a minute with %d rounds",
 				h.partners*usageKeysAPartner, h.partners, h.days, rate, now>>20, peak>>20, used.Round(10*time.Millisecond), rounds)
-			if i == 0 { // the same with a round a minute: what is left is counting, and the slower cadences
+			if i == 0 { // with one round a minute, the engine's time is for counting and for the slower cadences
 				rare, few, _, _ := measure("judge: {interval: 200ms}\n", "judge: {interval: 1m}\n")
 				t.Logf("%s in a minute with %d rounds: %s for each of the others", rare.Round(10*time.Millisecond), few,
 					((used - rare) / time.Duration(max(1, rounds-few))).Round(time.Millisecond))

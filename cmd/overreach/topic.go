@@ -20,14 +20,15 @@ import (
 func newTopicCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "topic",
-		Short: "Show what is read of Kafka; begin a topic's next incarnation; give it to another group",
-		Long: `An incarnation is one incarnation of a topic: cluster/topic@number. What was counted belongs to
-an incarnation, so that offsets of a topic that was made again are never taken for old
-ones. The greatest number is in force.
+		Short: "List the topics that are read; begin a topic's next incarnation; change its group",
+		Long: `A topic incarnation is a topic from its creation to its deletion, written as
+cluster/topic@number. Overreach counts by incarnation: where somebody deletes a topic
+and makes it again, its offsets begin anew and mean other records. The incarnation
+with the greatest number is in force.
 
-list shows each partition: what is counted, what Kafka holds, and why it stands
-still where it does. new begins the next incarnation of a topic that is another one now.
-take gives a topic to this configuration's group.`,
+list shows each partition: which offsets are counted, which ones Kafka holds, and why
+a partition stands still. new begins a topic's next incarnation. take lets the
+configured group read a topic that another group has read.`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -235,17 +235,17 @@ func lineDifferences(what string, got, want []string) []string {
 	return all
 }
 
-// changeDifferences compares what was told with the findings: each finding is
-// told once as new, nothing is told twice, and the last telling is what is so.
+// changeDifferences compares the changes with the findings: each finding has one new
+// change, no change repeats the one before it, and the last change is the finding's state.
 func changeDifferences(ask func(string) ([]string, error)) []string {
 	var all []string
 	for what, sql := range map[string]string{
-		"a finding that nobody was told of": "SELECT id, sentence FROM findings_log FINAL WHERE state != 'withdrawn' AND id NOT IN (SELECT id FROM finding_changes)",
-		"told as new more than once":        "SELECT id, count() FROM finding_changes WHERE change IN ('new', 'continued') GROUP BY id HAVING count() > 1",
-		"told twice running": `SELECT id, reported, change, state, severity FROM (
+		"a finding without a change": "SELECT id, sentence FROM findings_log FINAL WHERE state != 'withdrawn' AND id NOT IN (SELECT id FROM finding_changes)",
+		"more than one new change":   "SELECT id, count() FROM finding_changes WHERE change IN ('new', 'continued') GROUP BY id HAVING count() > 1",
+		"the same change twice in a row": `SELECT id, reported, change, state, severity FROM (
 			SELECT id, reported, change, state, severity, lagInFrame(state || severity) OVER (PARTITION BY id ORDER BY reported, offsets ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before
 			FROM finding_changes) WHERE state || severity = before`,
-		"what is open was last told otherwise": `SELECT f.id, f.severity, c.state FROM (SELECT id, severity FROM findings_log FINAL WHERE state = 'open') AS f
+		"an open finding whose last change says otherwise": `SELECT f.id, f.severity, c.state FROM (SELECT id, severity FROM findings_log FINAL WHERE state = 'open') AS f
 			INNER JOIN (SELECT id, argMax(state, (reported, offsets)) AS state FROM finding_changes GROUP BY id) AS c ON c.id = f.id WHERE c.state != 'open'`,
 	} {
 		rows, err := ask(sql)

@@ -60,7 +60,7 @@ func (s *servers) makeTopic(name string, partitions int) {
 	}
 }
 
-// topic runs `overreach topic` with the settings and returns what it printed.
+// topic runs the command overreach topic with the test's settings and returns its output.
 func (s *servers) topic(args ...string) string {
 	s.t.Helper()
 	return run(s.t, append([]string{"topic", "--config", s.write("topic.yaml", s.settings())}, args...)...)
